@@ -1,0 +1,11 @@
+//! kube-portal's node agent: keeps the dataplane true to the cluster.
+//!
+//! ```text
+//! source::{kubernetes, manifests} ─▶ model ◀─ sync ─▶ dataplane (trait) ◀─ dataplane::bpf
+//!                node (netlink) ────▶ model
+//! ```
+//!
+//! To add a Service field: `model::objects` (the field), `source::convert` (where it comes from), `model::compute` (what it
+//! means), `dataplane::bpf::encode` (how the maps say it).
+
+pub mod model;

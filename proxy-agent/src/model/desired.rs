@@ -1,0 +1,178 @@
+//! What a node's dataplane shall do, whichever dataplane it is.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{Family, ObjectName, PortName, Protocol, TrafficPolicy};
+
+/// Everything that a dataplane implements. Ordered maps: equal input gives byte-equal output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Where traffic is caught.
+    pub frontends: BTreeMap<FrontendKey, Frontend>,
+    /// The Service ports that the frontends belong to.
+    pub service_ports: BTreeMap<ServicePortId, ServicePort>,
+    /// Where traffic goes. Every list that a frontend can name is here, also when it is empty.
+    pub lists: BTreeMap<ListKey, EndpointList>,
+}
+
+/// `namespace/name:port` and protocol: what kube-proxy identifies a Service port by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ServicePortId {
+    /// The Service.
+    pub service: ObjectName,
+    /// Its port's name, maybe empty.
+    pub port: PortName,
+    /// Its port's protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for ServicePortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.service)?;
+        if !self.port.is_empty() {
+            write!(f, ":{}", self.port)?;
+        }
+        Ok(())
+    }
+}
+
+/// What all frontends of one Service port share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Timeout in seconds of ClientIP affinity.
+    pub session_affinity: Option<u32>,
+    /// Port of the health check server of policy Local.
+    pub health_check_node_port: Option<u16>,
+    /// `internalTrafficPolicy`.
+    pub internal_traffic_policy: TrafficPolicy,
+    /// `externalTrafficPolicy`.
+    pub external_traffic_policy: TrafficPolicy,
+}
+
+/// Where a packet must be headed to be Service traffic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrontendKey {
+    /// Destination address.
+    pub address: FrontendAddress,
+    /// Destination port.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+}
+
+/// The destination address of a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrontendAddress {
+    /// Exactly this address.
+    Ip(IpAddr),
+    /// Any address of the node in this family that serves NodePorts.
+    AnyNode(Family),
+}
+
+impl FrontendAddress {
+    /// The family that the frontend serves.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Ip(address) => Family::of(address),
+            Self::AnyNode(family) => family,
+        }
+    }
+}
+
+/// Which field of the Service the frontend comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum FrontendKind {
+    /// `spec.clusterIPs`.
+    ClusterIP,
+    /// `spec.externalIPs`.
+    ExternalIP,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer,
+    /// `spec.ports[].nodePort`.
+    NodePort,
+}
+
+/// What happens to packets that reach a frontend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontend {
+    /// Where the frontend comes from.
+    pub kind: FrontendKind,
+    /// The Service port that it belongs to.
+    pub service_port: ServicePortId,
+    /// The list for clients from outside of the cluster.
+    pub external_clients: Scope,
+    /// The list for local pods and processes of the node.
+    pub internal_clients: Scope,
+    /// Whose source address is replaced, beside hairpin traffic, whose source always is.
+    pub masquerade: Masquerade,
+    /// What an empty list means.
+    pub when_empty: WhenEmpty,
+    /// Clients allowed in; empty means everyone.
+    pub source_ranges: Vec<IpNet>,
+}
+
+/// Which of a Service port's lists: they are different sets, neither is a prefix of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Scope {
+    /// Endpoints under policy Cluster.
+    Cluster,
+    /// Endpoints under policy Local.
+    Local,
+}
+
+/// Whose source address is replaced by the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Masquerade {
+    /// Nobody's.
+    Never,
+    /// Clients that the local-traffic detector does not recognise as pods.
+    OffCluster,
+    /// Processes of the node itself.
+    Node,
+    /// Everyone's.
+    Always,
+}
+
+/// What happens to a packet whose list is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum WhenEmpty {
+    /// No endpoint anywhere: refuse, so that the client gets ECONNREFUSED.
+    Reject,
+    /// Endpoints elsewhere, but policy Local: silence, because another node may answer.
+    Drop,
+}
+
+/// Names one endpoint list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListKey {
+    /// The Service port.
+    pub service_port: ServicePortId,
+    /// The family of the endpoints.
+    pub family: Family,
+    /// Cluster or Local.
+    pub scope: Scope,
+}
+
+/// Endpoints in ascending order of address and port, without duplicates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndpointList {
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One place to send packets to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its share: `weight` over the sum of weights of its list.
+    pub weight: u32,
+    /// Whether it runs on this node.
+    pub local: bool,
+}

@@ -1,0 +1,20 @@
+//! What the cluster asks for, as pure data and pure functions: no async, kube, aya, clock or files.
+//!
+//! ```text
+//! source ──ClusterEvent──▶ [Cluster] ──compute(&Cluster, &NodeContext)──▶ [Desired] ──▶ dataplane
+//! ```
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod desired;
+mod objects;
+
+pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
+pub use desired::{
+    Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
+    Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
+};
+pub use objects::{
+    EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServicePortSpec, SliceEndpoint,
+    SlicePort, TrafficPolicy,
+};
