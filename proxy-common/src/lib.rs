@@ -1,1 +1,45 @@
-//! x
+//! The contract between the BPF programs and the agent: wire types, counters and the decisions that both can make.
+//!
+//! | Map | Key → value | Written by | Lifetime |
+//! |---|---|---|---|
+//! | `FRONTENDS4/6` | [`FrontendKey`] → [`Frontend`] | agent | as long as the Service port |
+//! | `ENDPOINTS4/6` | [`EndpointKey`] → [`Endpoint`] | agent | immutable lists, deleted once no frontend names them |
+//! | `LIST_MEMBERS4/6` | [`MemberKey`] → slot | agent | with the list |
+//! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
+//! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
+//! | `NODE_ADDRESSES4/6` | address → 1 | agent | as long as the address |
+//! | `INTERFACES` | ifindex → [`Interface`] | agent | as long as the interface |
+//! | `SERVICES` | service id → [`ServiceName`] | agent | as long as the Service port |
+//! | `SETTINGS` | 0 → [`Settings`] | agent | the pin directory's |
+//! | `COUNTERS` | [`Counter`] → u64 per CPU | programs | the pin directory's |
+//!
+//! Addresses and ports are big-endian bytes, as in the packet; every other number is in the node's byte order.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod csum;
+pub mod select;
+pub mod snat;
+pub mod tcp_state;
+
+mod addr;
+mod counters;
+mod endpoint;
+mod flow;
+mod frontend;
+mod maps;
+mod node;
+mod wire;
+
+pub use addr::{Addr4, Addr6, Address, Port, TCP, UDP};
+pub use counters::Counter;
+pub use endpoint::{Endpoint, EndpointKey, MemberKey};
+pub use flow::{Flow, FlowFlags, FlowKey};
+pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind};
+pub use maps::{
+    DEFAULT_FLOWS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES,
+    WIRE_VERSION,
+};
+pub use node::{Interface, ServiceName, Settings};

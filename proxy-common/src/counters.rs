@@ -1,0 +1,77 @@
+//! Everything that the programs count. Each drop has a counter of its own.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// What is counted, and its index in `COUNTERS`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Counter {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Counter {
+            /// All of them, in the order of their indices.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Name for people and programs.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// What it counts.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// New flows to an endpoint.
+    FlowsOpened = "flows_opened",
+    /// Flows that got a source binding.
+    FlowsMasqueraded = "flows_masqueraded",
+    /// UDP flows sent elsewhere because their endpoint is gone.
+    FlowsRebalanced = "flows_rebalanced",
+    /// Flows that got another source port because another frontend owned the reply's tuple.
+    SourcePortsChanged = "source_ports_changed",
+    /// Entries of a flow that were evicted and rebuilt from the other one.
+    FlowsHealed = "flows_healed",
+    /// Dropped: the frontend has no endpoint.
+    NoEndpoints = "dropped_no_endpoints",
+    /// Dropped: no source port was free for a masqueraded flow.
+    NoSourcePort = "dropped_no_source_port",
+    /// Dropped: the interface has no address to masquerade with.
+    NoSourceAddress = "dropped_no_source_address",
+    /// Dropped: the packet could not be rewritten after its first write.
+    RewriteFailed = "dropped_rewrite_failed",
+    /// Passed untouched: a list lacked the slot that was picked.
+    SlotMissing = "passed_slot_missing",
+    /// Passed untouched: a flow table took no entry.
+    FlowTableFull = "passed_flow_table_full",
+    /// Passed untouched: a fragment.
+    Fragment = "passed_fragment",
+    /// Passed untouched: IPv6 extension headers before the transport header.
+    ExtensionHeader = "passed_extension_header",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+
+    #[test]
+    fn indices_follow_the_order_of_the_list() {
+        assert!(
+            Counter::ALL
+                .iter()
+                .enumerate()
+                .all(|(index, counter)| *counter as usize == index)
+        );
+    }
+}

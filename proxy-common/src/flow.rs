@@ -1,0 +1,342 @@
+//! Bindings between the tuple that a hook sees and the one it puts there.
+//!
+//! A flow is one *destination binding* (virtual IP ↔ endpoint) and, if it is masqueraded, one *source binding*
+//! (client ↔ node). Each binding is two entries, one per direction, and each entry holds all that is needed to rebuild
+//! the other: an LRU may evict either.
+//!
+//! ```text
+//! destination   INGRESS client:c → VIP:v         puts destination endpoint:e, source port p
+//! binding       EGRESS  endpoint:e → client:p    puts source VIP:v, destination port c
+//! source        EGRESS  client:p → endpoint:e    puts source node:n
+//! binding       INGRESS endpoint:e → node:n      puts destination client:p
+//! ```
+//!
+//! `p` is `c` unless another virtual IP already owns the tuple `endpoint:e → client:c`.
+
+use crate::{
+    addr::{Addr4, Addr6, Port},
+    tcp_state::State,
+    wire::{wire_struct, wire_types},
+};
+
+wire_struct! {
+    /// A packet's tuple as a hook sees it.
+    pub struct FlowKey<A> {
+        source: A,
+        destination: A,
+        source_port: Port,
+        destination_port: Port,
+        protocol: u8,
+        reserved: [u8; 3],
+    }
+}
+
+wire_struct! {
+    /// What a hook puts into packets of a tuple: the destination at ingress, the source at egress, and the other side's port.
+    pub struct Flow<A> {
+        address: A,
+        port: Port,
+        peer_port: Port,
+        service: u32,
+        list: u32,
+        /// Seconds of CLOCK_MONOTONIC.
+        last_seen: u32,
+        state: State,
+        flags: FlowFlags,
+        reserved: [u8; 2],
+    }
+}
+
+wire_types! {
+    FlowKey<Addr4> = 16,
+    FlowKey<Addr6> = 40,
+    Flow<Addr4> = 24,
+    Flow<Addr6> = 36,
+}
+
+/// Bits of a [`Flow`].
+#[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+#[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
+#[repr(C)]
+pub struct FlowFlags(u8);
+
+impl FlowFlags {
+    /// No bit: an entry for replies.
+    pub const REPLY: Self = Self(0);
+    /// The entry is for packets from the client.
+    pub const REQUEST: Self = Self(1);
+    /// A source binding still without its port: the egress hook makes it, because it knows the interface.
+    pub const PENDING: Self = Self(1 << 1);
+    /// The frontend is a NodePort, found under the any-address.
+    pub const NODE_PORT: Self = Self(1 << 2);
+
+    /// Both sets of bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every bit of `other` is set.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[inline(always)]
+    const fn opposite(self) -> Self {
+        Self(self.0 ^ Self::REQUEST.0)
+    }
+}
+
+impl<A: Copy> FlowKey<A> {
+    /// From the headers of a packet.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(source: (A, Port), destination: (A, Port), protocol: u8) -> Self {
+        Self {
+            source: source.0,
+            destination: destination.0,
+            source_port: source.1,
+            destination_port: destination.1,
+            protocol,
+            reserved: [0; 3],
+        }
+    }
+
+    /// The tuple of the answer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reversed(&self) -> Self {
+        Self::new(self.destination(), self.source(), self.protocol)
+    }
+
+    /// Source address and port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source(&self) -> (A, Port) {
+        (self.source, self.source_port)
+    }
+
+    /// Destination address and port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination(&self) -> (A, Port) {
+        (self.destination, self.destination_port)
+    }
+
+    /// IP protocol number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// The tuple after the ingress hook has applied `flow`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_destination(&self, flow: &Flow<A>) -> Self {
+        Self::new(
+            (self.source, flow.peer_port),
+            (flow.address, flow.port),
+            self.protocol,
+        )
+    }
+
+    /// The tuple after the egress hook has applied `flow`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_source(&self, flow: &Flow<A>) -> Self {
+        Self::new(
+            (flow.address, flow.port),
+            (self.destination, flow.peer_port),
+            self.protocol,
+        )
+    }
+}
+
+impl<A: Copy + Eq> Flow<A> {
+    /// An entry that puts `put` at the hook's side and `peer_port` at the other; new, seen at `now`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(put: (A, Port), peer_port: Port, flags: FlowFlags, now: u32) -> Self {
+        Self {
+            address: put.0,
+            port: put.1,
+            peer_port,
+            service: 0,
+            list: 0,
+            last_seen: now,
+            state: State::NEW,
+            flags,
+            reserved: [0; 2],
+        }
+    }
+
+    /// Of a Service port, picked from list `list`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(self, service: u32, list: u32) -> Self {
+        Self {
+            service,
+            list,
+            ..self
+        }
+    }
+
+    /// The same binding's entry at egress, if this is the one of `key` at ingress.
+    #[must_use]
+    #[inline(always)]
+    pub const fn egress_twin(&self, key: &FlowKey<A>) -> (FlowKey<A>, Self) {
+        (
+            key.with_destination(self).reversed(),
+            self.putting(key.destination(), key.source_port),
+        )
+    }
+
+    /// The same binding's entry at ingress, if this is the one of `key` at egress.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ingress_twin(&self, key: &FlowKey<A>) -> (FlowKey<A>, Self) {
+        (
+            key.with_source(self).reversed(),
+            self.putting(key.source(), key.destination_port),
+        )
+    }
+
+    #[inline(always)]
+    const fn putting(&self, put: (A, Port), peer_port: Port) -> Self {
+        Self {
+            address: put.0,
+            port: put.1,
+            peer_port,
+            flags: self.flags.opposite(),
+            ..*self
+        }
+    }
+
+    /// Whether both entries put the same: then they belong to one binding.
+    #[must_use]
+    #[inline(always)]
+    pub fn puts_the_same_as(&self, other: &Self) -> bool {
+        self.address == other.address && self.port == other.port && self.peer_port == other.peer_port
+    }
+
+    /// Whether it has been idle for longer than its state allows.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_expired(&self, protocol: u8, now: u32) -> bool {
+        now.wrapping_sub(self.last_seen) > self.state.timeout(protocol)
+    }
+
+    /// Address and port that the hook puts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn put(&self) -> (A, Port) {
+        (self.address, self.port)
+    }
+
+    /// The port that the hook puts at the other side.
+    #[must_use]
+    #[inline(always)]
+    pub const fn peer_port(&self) -> Port {
+        self.peer_port
+    }
+
+    /// Id of the Service port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn service(&self) -> u32 {
+        self.service
+    }
+
+    /// Id of the list that the endpoint was last seen in.
+    #[must_use]
+    #[inline(always)]
+    pub const fn list(&self) -> u32 {
+        self.list
+    }
+
+    /// Seconds of CLOCK_MONOTONIC.
+    #[must_use]
+    #[inline(always)]
+    pub const fn last_seen(&self) -> u32 {
+        self.last_seen
+    }
+
+    /// What the flow has been through.
+    #[must_use]
+    #[inline(always)]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Its bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flags(&self) -> FlowFlags {
+        self.flags
+    }
+
+    /// Notes a packet at `now` that left the flow in `state`.
+    #[inline(always)]
+    pub const fn note(&mut self, state: State, now: u32) {
+        self.state = state;
+        self.last_seen = now;
+    }
+
+    /// Notes that the endpoint is in `list`.
+    #[inline(always)]
+    pub const fn note_list(&mut self, list: u32) {
+        self.list = list;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flow, FlowFlags, FlowKey};
+    use crate::{Addr4, Address, Port, TCP};
+    use core::net::{IpAddr, Ipv4Addr};
+    use proptest::prelude::*;
+
+    fn at(last: u8, port: u16) -> (Addr4, Port) {
+        (
+            Addr4::from_ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))).expect("IPv4"),
+            Port::new(port),
+        )
+    }
+
+    const NOW: u32 = 1_000;
+
+    #[test]
+    fn the_reply_of_a_translated_request_finds_its_way_back() {
+        let request = FlowKey::new(at(1, 40_000), at(96, 80), TCP);
+        let flow = Flow::new(at(7, 8_080), Port::new(40_001), FlowFlags::REQUEST, NOW);
+        let reply = request.with_destination(&flow).reversed();
+        let (key, twin) = flow.egress_twin(&request);
+        assert!(key == reply);
+        assert!(reply.with_source(&twin) == request.reversed());
+    }
+
+    #[test]
+    fn a_flow_expires_one_second_after_its_timeout() {
+        let flow = Flow::new(at(7, 80), Port::new(1), FlowFlags::REQUEST, NOW);
+        assert!(!flow.is_expired(TCP, NOW + 120));
+        assert!(flow.is_expired(TCP, NOW + 121));
+    }
+
+    proptest! {
+        #[test]
+        fn each_entry_of_a_binding_rebuilds_the_other(
+            ports in proptest::array::uniform4(any::<u16>()), put in any::<u8>(),
+        ) {
+            let key = FlowKey::new(at(1, ports[0]), at(2, ports[1]), TCP);
+            let flow = Flow::new(at(put, ports[2]), Port::new(ports[3]), FlowFlags::REQUEST, NOW).of(3, 4);
+            let (twin_key, twin) = flow.egress_twin(&key);
+            prop_assert!(twin.ingress_twin(&twin_key) == (key, flow));
+            let (twin_key, twin) = flow.ingress_twin(&key);
+            prop_assert!(twin.egress_twin(&twin_key) == (key, flow));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Where Service traffic is caught, and what becomes of it.
+
+use crate::{
+    addr::{Addr4, Addr6, Address, Port},
+    wire::{wire_struct, wire_types},
+};
+
+wire_struct! {
+    /// Destination of a packet. NodePorts stand under the any-address.
+    pub struct FrontendKey<A> {
+        address: A,
+        port: Port,
+        protocol: u8,
+        reserved: u8,
+    }
+}
+
+wire_struct! {
+    /// What becomes of packets to a frontend. One value, so that a change of it is atomic.
+    pub struct Frontend {
+        service: u32,
+        cluster_list: u32,
+        cluster_len: u32,
+        local_list: u32,
+        local_len: u32,
+        affinity_timeout: u32,
+        flags: FrontendFlags,
+        kind: [u8; 4],
+    }
+}
+
+wire_types! {
+    FrontendKey<Addr4> = 8,
+    FrontendKey<Addr6> = 20,
+    Frontend = 32,
+}
+
+/// Bits of a [`Frontend`].
+#[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+#[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
+#[repr(C)]
+pub struct FrontendFlags(u32);
+
+impl FrontendFlags {
+    /// No bit.
+    pub const NONE: Self = Self(0);
+    /// Every client's source address is replaced by the node's.
+    pub const MASQUERADE: Self = Self(1);
+    /// Packets are spread over the local list instead of the cluster list.
+    pub const LOCAL: Self = Self(1 << 1);
+    /// With an empty list packets vanish instead of being refused: another node may answer.
+    pub const SILENT: Self = Self(1 << 2);
+
+    /// Both sets of bits.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every bit of `other` is set.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Which field of the Service a frontend comes from; the programs do not care, people who look at the map do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrontendKind {
+    /// `spec.clusterIPs`.
+    ClusterIP = 1,
+    /// `spec.externalIPs`.
+    ExternalIP = 2,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer = 3,
+    /// `spec.ports[].nodePort`.
+    NodePort = 4,
+}
+
+impl<A: Address> FrontendKey<A> {
+    /// A packet's destination; `protocol` is an IP protocol number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(address: A, port: Port, protocol: u8) -> Self {
+        Self {
+            address,
+            port,
+            protocol,
+            reserved: 0,
+        }
+    }
+
+    /// The NodePort `port` on any address of the node.
+    #[must_use]
+    #[inline(always)]
+    pub const fn node_port(port: Port, protocol: u8) -> Self {
+        Self::new(A::ANY, port, protocol)
+    }
+
+    /// Destination address, [`Address::ANY`] for a NodePort.
+    #[must_use]
+    pub const fn address(&self) -> A {
+        self.address
+    }
+
+    /// Destination port.
+    #[must_use]
+    pub const fn port(&self) -> Port {
+        self.port
+    }
+
+    /// IP protocol number.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+}
+
+impl Frontend {
+    /// A frontend of service `service` without lists.
+    #[must_use]
+    pub const fn new(service: u32, kind: FrontendKind, flags: FrontendFlags) -> Self {
+        Self {
+            service,
+            cluster_list: 0,
+            cluster_len: 0,
+            local_list: 0,
+            local_len: 0,
+            affinity_timeout: 0,
+            flags,
+            kind: [kind as u8, 0, 0, 0],
+        }
+    }
+
+    /// With the list of policy Cluster: its id and how many slots it has.
+    #[must_use]
+    pub const fn with_cluster_list(self, id: u32, len: u32) -> Self {
+        Self {
+            cluster_list: id,
+            cluster_len: len,
+            ..self
+        }
+    }
+
+    /// With the list of policy Local: its id and how many slots it has.
+    #[must_use]
+    pub const fn with_local_list(self, id: u32, len: u32) -> Self {
+        Self {
+            local_list: id,
+            local_len: len,
+            ..self
+        }
+    }
+
+    /// With ClientIP affinity for `seconds` after a client's last new connection.
+    #[must_use]
+    pub const fn with_affinity(self, seconds: u32) -> Self {
+        Self {
+            affinity_timeout: seconds,
+            ..self
+        }
+    }
+
+    /// Id of the Service port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn service(&self) -> u32 {
+        self.service
+    }
+
+    /// Id and length of the list that packets are spread over.
+    #[must_use]
+    #[inline(always)]
+    pub const fn list(&self) -> (u32, u32) {
+        if self.flags.has(FrontendFlags::LOCAL) {
+            return (self.local_list, self.local_len);
+        }
+        (self.cluster_list, self.cluster_len)
+    }
+
+    /// Ids of both lists, 0 where there is none.
+    #[must_use]
+    pub const fn list_ids(&self) -> [u32; 2] {
+        [self.cluster_list, self.local_list]
+    }
+
+    /// Its bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flags(&self) -> FrontendFlags {
+        self.flags
+    }
+
+    /// Seconds of ClientIP affinity, 0 without.
+    #[must_use]
+    pub const fn affinity_timeout(&self) -> u32 {
+        self.affinity_timeout
+    }
+
+    /// Where it comes from; `None` if the byte is none that this version writes.
+    #[must_use]
+    pub const fn kind(&self) -> Option<FrontendKind> {
+        match self.kind[0] {
+            1 => Some(FrontendKind::ClusterIP),
+            2 => Some(FrontendKind::ExternalIP),
+            3 => Some(FrontendKind::LoadBalancer),
+            4 => Some(FrontendKind::NodePort),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the programs know of the node, and the names behind the ids.
+
+use crate::{
+    addr::{Addr4, Addr6},
+    snat::PortPool,
+    wire::{wire_struct, wire_types},
+};
+
+wire_struct! {
+    /// A network interface that carries our programs.
+    pub struct Interface {
+        snat4: Addr4,
+        snat6: Addr6,
+    }
+}
+
+wire_struct! {
+    /// What the agent tells the programs, and itself after a restart.
+    pub struct Settings {
+        snat_ports: PortPool,
+        next_list: u32,
+        next_service: u32,
+    }
+}
+
+wire_struct! {
+    /// `namespace/name:port` and the protocol of a Service port, for whoever looks at the maps.
+    pub struct ServiceName {
+        protocol: [u8; 4],
+        text: [u8; 192],
+    }
+}
+
+wire_types! {
+    Interface = 20,
+    Settings = 80,
+    ServiceName = 196,
+}
+
+impl Interface {
+    /// `snat4` and `snat6` are the addresses that masqueraded packets leave with; the any-address where there is none.
+    #[must_use]
+    pub const fn new(snat4: Addr4, snat6: Addr6) -> Self {
+        Self { snat4, snat6 }
+    }
+
+    /// Source of masqueraded IPv4 packets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn snat4(&self) -> Addr4 {
+        self.snat4
+    }
+
+    /// Source of masqueraded IPv6 packets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn snat6(&self) -> Addr6 {
+        self.snat6
+    }
+}
+
+impl Settings {
+    /// `next_list` and `next_service` are the lowest ids that were never given away.
+    #[must_use]
+    pub const fn new(snat_ports: PortPool, next_list: u32, next_service: u32) -> Self {
+        Self {
+            snat_ports,
+            next_list,
+            next_service,
+        }
+    }
+
+    /// Ports for masqueraded flows.
+    #[must_use]
+    #[inline(always)]
+    pub const fn snat_ports(&self) -> &PortPool {
+        &self.snat_ports
+    }
+
+    /// Lowest list id that was never given away.
+    #[must_use]
+    pub const fn next_list(&self) -> u32 {
+        self.next_list
+    }
+
+    /// Lowest service id that was never given away.
+    #[must_use]
+    pub const fn next_service(&self) -> u32 {
+        self.next_service
+    }
+}
+
+impl ServiceName {
+    /// The name in UTF-8, cut at 192 bytes (namespace, name and port name have 63 at most each), and the protocol's number.
+    #[must_use]
+    pub fn new(text: &str, protocol: u8) -> Self {
+        let mut bytes = [0; 192];
+        let len = text.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Self {
+            protocol: [protocol, 0, 0, 0],
+            text: bytes,
+        }
+    }
+
+    /// `namespace/name:port`.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let len = self
+            .text
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(self.text.len());
+        core::str::from_utf8(&self.text[..len]).unwrap_or("?")
+    }
+
+    /// IP protocol number.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol[0]
+    }
+}

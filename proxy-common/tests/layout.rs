@@ -1,0 +1,119 @@
+//! The bytes of each wire type, by hand: whoever changes one sees it here, and raises `WIRE_VERSION`.
+#![cfg(feature = "user")]
+
+use std::net::IpAddr;
+
+use proxy_common::{
+    Addr4, Addr6, Address, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags,
+    FrontendKey, FrontendKind, Interface, MemberKey, Port, ServiceName, Settings, TCP, UDP, snat::PortPool,
+};
+
+fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
+    // SAFETY: `Pod` types have neither padding nor uninitialised bytes.
+    unsafe { core::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+fn v4(text: &str) -> Addr4 {
+    Addr4::from_ip(text.parse::<IpAddr>().unwrap()).unwrap()
+}
+
+fn v6(text: &str) -> Addr6 {
+    Addr6::from_ip(text.parse::<IpAddr>().unwrap()).unwrap()
+}
+
+fn ne(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}
+
+#[test]
+fn a_frontend_key_is_address_port_protocol() {
+    assert_eq!(
+        bytes_of(&FrontendKey::new(v4("10.97.35.60"), Port::new(80), TCP)),
+        [10, 97, 35, 60, 0, 80, 6, 0]
+    );
+    let key6 = FrontendKey::new(v6("fd00::3c"), Port::new(0x1234), UDP);
+    let mut expected = [0; 20];
+    expected[..2].copy_from_slice(&[0xfd, 0]);
+    expected[15..19].copy_from_slice(&[0x3c, 0x12, 0x34, 17]);
+    assert_eq!(bytes_of(&key6), expected);
+}
+
+#[test]
+fn a_frontend_is_service_lists_affinity_flags_kind() {
+    let frontend = Frontend::new(1, FrontendKind::NodePort, FrontendFlags::MASQUERADE)
+        .with_cluster_list(2, 3)
+        .with_local_list(4, 5)
+        .with_affinity(6);
+    let mut expected = ne(&[1, 2, 3, 4, 5, 6, 1]);
+    expected.extend([4, 0, 0, 0]);
+    assert_eq!(bytes_of(&frontend), expected);
+}
+
+#[test]
+fn an_endpoint_is_address_and_port_under_list_and_slot() {
+    assert_eq!(bytes_of(&EndpointKey::new(7, 2)), ne(&[7, 2]));
+    assert_eq!(
+        bytes_of(&Endpoint::new(v4("192.168.166.157"), Port::new(80))),
+        [192, 168, 166, 157, 0, 80, 0, 0]
+    );
+    let mut member = ne(&[7]);
+    member.extend([192, 168, 166, 157, 0, 80, 0, 0]);
+    assert_eq!(
+        bytes_of(&MemberKey::new(7, v4("192.168.166.157"), Port::new(80))),
+        member
+    );
+}
+
+#[test]
+fn a_flow_is_the_tuple_and_what_is_put() {
+    let key = FlowKey::new(
+        (v4("10.0.0.1"), Port::new(0x9c40)),
+        (v4("10.96.0.10"), Port::new(53)),
+        UDP,
+    );
+    assert_eq!(
+        bytes_of(&key),
+        [10, 0, 0, 1, 10, 96, 0, 10, 0x9c, 0x40, 0, 53, 17, 0, 0, 0]
+    );
+    let put = (v4("10.0.0.7"), Port::new(5353));
+    let flow = Flow::new(
+        put,
+        Port::new(0x9c41),
+        FlowFlags::REQUEST.with(FlowFlags::NODE_PORT),
+        99,
+    )
+    .of(11, 12);
+    let mut expected = vec![10, 0, 0, 7, 0x14, 0xe9, 0x9c, 0x41];
+    expected.extend(ne(&[11, 12, 99]));
+    expected.extend([0, 0b101, 0, 0]);
+    assert_eq!(bytes_of(&flow), expected);
+}
+
+#[test]
+fn settings_are_the_port_pool_and_the_next_ids() {
+    let bytes = bytes_of(&Settings::new(
+        PortPool::new([1024..=29_999, 61_000..=65_535]),
+        5,
+        6,
+    ))
+    .to_vec();
+    assert_eq!(bytes[..8], ne(&[33_512, 2]));
+    let ranges: Vec<u8> = [1024_u16, 29_999, 61_000, 65_535]
+        .iter()
+        .flat_map(|port| port.to_ne_bytes())
+        .collect();
+    assert_eq!(bytes[8..16], ranges);
+    assert_eq!(bytes[72..], ne(&[5, 6]));
+}
+
+#[test]
+fn interfaces_and_names_are_plain_bytes() {
+    let interface = Interface::new(v4("10.0.0.1"), v6("fd00::1"));
+    let mut expected = vec![10, 0, 0, 1, 0xfd, 0];
+    expected.extend([0; 13]);
+    expected.push(1);
+    assert_eq!(bytes_of(&interface), expected);
+    let name = ServiceName::new("default/web:http", TCP);
+    assert_eq!(bytes_of(&name)[..20], *b"\x06\0\0\0default/web:http");
+    assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
+}
