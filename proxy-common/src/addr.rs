@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::wire::wire_types;
+use crate::{csum, wire::wire_types};
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -12,13 +12,13 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 
 /// An IPv4 address, big-endian.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
 #[repr(C, align(4))]
 pub struct Addr4([u8; 4]);
 
 /// An IPv6 address, big-endian.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
 #[repr(C, align(4))]
 pub struct Addr6([u8; 16]);
@@ -38,15 +38,64 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
     /// The any-address, which stands for "any address of the node" in a NodePort's frontend.
     const ANY: Self;
 
+    /// [`Self::ANY`], not as a constant: that would be a call of `memset` on BPF, which the verifier refuses.
+    fn any() -> Self;
+
     /// The address in the standard library's words.
     fn to_ip(self) -> IpAddr;
 
     /// `None` if the address is of the other family.
     fn from_ip(address: IpAddr) -> Option<Self>;
+
+    /// What a checksum over this address changes by when it becomes `new`; see [`csum::diff`].
+    fn csum_diff(self, new: Self) -> u32;
+}
+
+// Comparisons and sums take whole words: bytes would be taken apart one by one on BPF.
+
+impl Addr4 {
+    #[inline(always)]
+    const fn words(self) -> [u32; 1] {
+        [u32::from_ne_bytes(self.0)]
+    }
+}
+
+impl Addr6 {
+    #[inline(always)]
+    const fn words(self) -> [u32; 4] {
+        zerocopy::transmute!(self.0)
+    }
+}
+
+impl PartialEq for Addr4 {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.words()[0] == other.words()[0]
+    }
+}
+
+impl PartialEq for Addr6 {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.words(), other.words());
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+    }
+}
+
+impl PartialEq for Port {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.word() == other.word()
+    }
 }
 
 impl Address for Addr4 {
     const ANY: Self = Self([0; 4]);
+
+    #[inline(always)]
+    fn any() -> Self {
+        Self::ANY
+    }
 
     fn to_ip(self) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from(self.0))
@@ -58,10 +107,22 @@ impl Address for Addr4 {
             IpAddr::V6(_) => None,
         }
     }
+
+    #[inline(always)]
+    fn csum_diff(self, new: Self) -> u32 {
+        csum::diff(self.words(), new.words())
+    }
 }
 
 impl Address for Addr6 {
     const ANY: Self = Self([0; 16]);
+
+    #[inline(always)]
+    fn any() -> Self {
+        // SAFETY: a local variable, read back so that the compiler does not know what is in it.
+        let zero = unsafe { core::ptr::read_volatile(&0_u32) };
+        Self(zerocopy::transmute!([zero; 4]))
+    }
 
     fn to_ip(self) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(self.0))
@@ -73,12 +134,17 @@ impl Address for Addr6 {
             IpAddr::V6(v6) => Some(Self(v6.octets())),
         }
     }
+
+    #[inline(always)]
+    fn csum_diff(self, new: Self) -> u32 {
+        csum::diff(self.words(), new.words())
+    }
 }
 
 /// A transport port, big-endian.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Port([u8; 2]);
 
 impl Port {
@@ -94,5 +160,20 @@ impl Port {
     #[inline(always)]
     pub const fn get(self) -> u16 {
         u16::from_be_bytes(self.0)
+    }
+
+    /// What a checksum over two ports changes by when they become `new`; see [`csum::diff`].
+    #[must_use]
+    #[inline(always)]
+    pub fn csum_diff(old: [Self; 2], new: [Self; 2]) -> u32 {
+        csum::diff(
+            old.map(|port| u32::from(port.word())),
+            new.map(|port| u32::from(port.word())),
+        )
+    }
+
+    #[inline(always)]
+    const fn word(self) -> u16 {
+        u16::from_ne_bytes(self.0)
     }
 }

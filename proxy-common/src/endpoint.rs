@@ -19,7 +19,7 @@ wire_struct! {
     pub struct Endpoint<A> {
         address: A,
         port: Port,
-        reserved: [u8; 2],
+        reserved: u16,
     }
 }
 
@@ -29,7 +29,7 @@ wire_struct! {
         list: u32,
         address: A,
         port: Port,
-        reserved: [u8; 2],
+        reserved: u16,
     }
 }
 
@@ -70,7 +70,7 @@ impl<A: Copy> Endpoint<A> {
         Self {
             address,
             port,
-            reserved: [0; 2],
+            reserved: 0,
         }
     }
 
@@ -98,7 +98,7 @@ impl<A: Copy> MemberKey<A> {
             list,
             address,
             port,
-            reserved: [0; 2],
+            reserved: 0,
         }
     }
 

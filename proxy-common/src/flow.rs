@@ -13,6 +13,8 @@
 //!
 //! `p` is `c` unless another virtual IP already owns the tuple `endpoint:e → client:c`.
 
+use core::mem::MaybeUninit;
+
 use crate::{
     addr::{Addr4, Addr6, Port},
     tcp_state::State,
@@ -27,7 +29,8 @@ wire_struct! {
         source_port: Port,
         destination_port: Port,
         protocol: u8,
-        reserved: [u8; 3],
+        reserved: u8,
+        reserved2: u16,
     }
 }
 
@@ -43,7 +46,7 @@ wire_struct! {
         last_seen: u32,
         state: State,
         flags: FlowFlags,
-        reserved: [u8; 2],
+        reserved: u16,
     }
 }
 
@@ -90,8 +93,20 @@ impl FlowFlags {
     }
 }
 
+/// The parts of a [`FlowKey`] that stand in a packet's headers.
+pub struct Tuple<'a, A> {
+    /// Source address.
+    pub source: &'a mut MaybeUninit<A>,
+    /// Destination address.
+    pub destination: &'a mut MaybeUninit<A>,
+    /// Source port.
+    pub source_port: &'a mut MaybeUninit<Port>,
+    /// Destination port.
+    pub destination_port: &'a mut MaybeUninit<Port>,
+}
+
 impl<A: Copy> FlowKey<A> {
-    /// From the headers of a packet.
+    /// From a source and a destination.
     #[must_use]
     #[inline(always)]
     pub const fn new(source: (A, Port), destination: (A, Port), protocol: u8) -> Self {
@@ -101,7 +116,27 @@ impl<A: Copy> FlowKey<A> {
             source_port: source.1,
             destination_port: destination.1,
             protocol,
-            reserved: [0; 3],
+            reserved: 0,
+            reserved2: 0,
+        }
+    }
+
+    /// Sets the protocol in a place that holds no key yet, and gives the rest of it to be filled from a packet's headers:
+    /// once all four parts are, it is a key. Zeroing it first would be a call on BPF.
+    #[inline(always)]
+    pub fn fill(place: &mut MaybeUninit<Self>, protocol: u8) -> Tuple<'_, A> {
+        let key = place.as_mut_ptr();
+        // SAFETY: the pointers are to fields of `place`, each of which is only written to or given away once.
+        unsafe {
+            (&raw mut (*key).protocol).write(protocol);
+            (&raw mut (*key).reserved).write(0);
+            (&raw mut (*key).reserved2).write(0);
+            Tuple {
+                source: &mut *(&raw mut (*key).source).cast(),
+                destination: &mut *(&raw mut (*key).destination).cast(),
+                source_port: &mut *(&raw mut (*key).source_port).cast(),
+                destination_port: &mut *(&raw mut (*key).destination_port).cast(),
+            }
         }
     }
 
@@ -170,7 +205,7 @@ impl<A: Copy + Eq> Flow<A> {
             last_seen: now,
             state: State::NEW,
             flags,
-            reserved: [0; 2],
+            reserved: 0,
         }
     }
 
@@ -181,6 +216,25 @@ impl<A: Copy + Eq> Flow<A> {
         Self {
             service,
             list,
+            ..self
+        }
+    }
+
+    /// With another port for the other side.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_peer_port(self, peer_port: Port) -> Self {
+        Self { peer_port, ..self }
+    }
+
+    /// A pending source binding that has got its address and port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bound_to(self, put: (A, Port)) -> Self {
+        Self {
+            address: put.0,
+            port: put.1,
+            flags: FlowFlags(self.flags.0 & !FlowFlags::PENDING.0),
             ..self
         }
     }

@@ -95,8 +95,8 @@ impl<A: Address> FrontendKey<A> {
     /// The NodePort `port` on any address of the node.
     #[must_use]
     #[inline(always)]
-    pub const fn node_port(port: Port, protocol: u8) -> Self {
-        Self::new(A::ANY, port, protocol)
+    pub fn node_port(port: Port, protocol: u8) -> Self {
+        Self::new(A::any(), port, protocol)
     }
 
     /// Destination address, [`Address::ANY`] for a NodePort.

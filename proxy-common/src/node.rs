@@ -33,7 +33,7 @@ wire_struct! {
 
 wire_types! {
     Interface = 20,
-    Settings = 80,
+    Settings = 32,
     ServiceName = 196,
 }
 

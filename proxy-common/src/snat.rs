@@ -6,8 +6,8 @@ use crate::wire::{wire_struct, wire_types};
 /// of a single endpoint port; with 80 %, once in 1,000.
 pub const DRAWS: u32 = 31;
 
-/// Ranges that a [`PortPool`] can hold.
-pub const MAX_RANGES: usize = 16;
+/// Ranges that a [`PortPool`] can hold: each costs every draw a comparison.
+pub const MAX_RANGES: usize = 4;
 
 wire_struct! {
     /// Ports `first..=last`, in the node's byte order.
@@ -29,10 +29,10 @@ wire_struct! {
     }
 }
 
-wire_types! { PortRange = 4, PortPool = 72 }
+wire_types! { PortRange = 4, PortPool = 24 }
 
 impl PortPool {
-    /// Of the first [`MAX_RANGES`] ranges; reversed ones are left out.
+    /// Of the first [`MAX_RANGES`] ranges: give the largest first. Reversed ones are left out.
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = core::ops::RangeInclusive<u16>>) -> Self {
         let mut pool = Self {

@@ -103,7 +103,7 @@ fn settings_are_the_port_pool_and_the_next_ids() {
         .flat_map(|port| port.to_ne_bytes())
         .collect();
     assert_eq!(bytes[8..16], ranges);
-    assert_eq!(bytes[72..], ne(&[5, 6]));
+    assert_eq!(bytes[24..], ne(&[5, 6]));
 }
 
 #[test]

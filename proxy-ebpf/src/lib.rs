@@ -1,1 +1,31 @@
-//! x
+//! kube-portal's BPF programs, as a library that also builds and is tested on the host.
+//!
+//! ```text
+//!  ingress of a device                              egress of a device
+//!  parse ─ no Service traffic can be in it ─▶ pass   parse ─▶ pass
+//!    │                                                 │
+//!  INGRESS_FLOWS ─ hit ─▶ put destination            EGRESS_FLOWS ─ miss ─▶ pass
+//!    │ miss                       ▲                    │ hit
+//!  FRONTENDS ─ miss ─▶ pass       │                  without a port yet? reserve one (snat)
+//!    │ hit                        │                    │
+//!  pick an endpoint, open the flow┘                  put source
+//! ```
+//!
+//! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
+#![cfg_attr(target_arch = "bpf", no_std)]
+
+pub mod hooks;
+pub mod maps;
+pub mod packet;
+pub mod parse;
+pub mod verdict;
+
+mod count;
+mod family;
+mod flow;
+mod lookup;
+mod open;
+pub mod rewrite;
+mod snat;
+
+pub use family::{Family, V4, V6};

@@ -1,0 +1,118 @@
+//! One generic body for both address families.
+
+use aya_ebpf::programs::TcContext;
+use proxy_common::{Addr4, Addr6, Address, Interface};
+
+use crate::{
+    maps::{self, Endpoints, Flows, Frontends, ListMembers, NodeAddresses},
+    packet::Load,
+    parse::{Header, Packet, Skip, ipv4_header, ipv6_header},
+    rewrite::{Side, store_ipv4, store_ipv6},
+};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// An address family: its address, header and maps. Implemented by [`V4`] and [`V6`] only.
+pub trait Family: sealed::Sealed {
+    /// Its address.
+    type Address: Address;
+    /// Whether it is IPv6.
+    const IPV6: bool;
+    /// Bytes of its header up to and with the ports and flags of a TCP header without options.
+    const HEADERS: usize;
+
+    /// Where source and destination address stand in its header.
+    const ADDRESSES: usize;
+
+    /// Reads its header at `offset`.
+    fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip>;
+    /// Puts an address into its header.
+    fn store_address(
+        ctx: &TcContext,
+        packet: &Packet<'_, Self::Address>,
+        put: Self::Address,
+        side: Side,
+    ) -> Result<(), i64>;
+    /// The address that masqueraded packets leave an interface with.
+    fn snat_address(interface: &Interface) -> Self::Address;
+    /// `FRONTENDS`.
+    fn frontends() -> &'static Frontends<Self::Address>;
+    /// `ENDPOINTS`.
+    fn endpoints() -> &'static Endpoints<Self::Address>;
+    /// `LIST_MEMBERS`.
+    fn list_members() -> &'static ListMembers<Self::Address>;
+    /// `INGRESS_FLOWS`.
+    fn ingress_flows() -> &'static Flows<Self::Address>;
+    /// `EGRESS_FLOWS`.
+    fn egress_flows() -> &'static Flows<Self::Address>;
+    /// `NODE_ADDRESSES`.
+    fn node_addresses() -> &'static NodeAddresses<Self::Address>;
+}
+
+/// IPv4.
+pub enum V4 {}
+/// IPv6.
+pub enum V6 {}
+
+macro_rules! family {
+    ($family:ident, $address:ty, ipv6: $ipv6:literal, headers: $headers:literal, addresses: $addresses:literal,
+     $header:ident, $store:ident, $snat:ident, [$frontends:ident, $endpoints:ident, $members:ident, $ingress:ident, $egress:ident, $nodes:ident]) => {
+        impl sealed::Sealed for $family {}
+
+        impl Family for $family {
+            type Address = $address;
+            const IPV6: bool = $ipv6;
+            const HEADERS: usize = $headers;
+            const ADDRESSES: usize = $addresses;
+
+            #[inline(always)]
+            fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
+                $header(packet, offset)
+            }
+            #[inline(always)]
+            fn store_address(
+                ctx: &TcContext,
+                packet: &Packet<'_, $address>,
+                put: $address,
+                side: Side,
+            ) -> Result<(), i64> {
+                $store(ctx, packet, put, side)
+            }
+            #[inline(always)]
+            fn snat_address(interface: &Interface) -> $address {
+                interface.$snat()
+            }
+            #[inline(always)]
+            fn frontends() -> &'static Frontends<$address> {
+                &maps::$frontends
+            }
+            #[inline(always)]
+            fn endpoints() -> &'static Endpoints<$address> {
+                &maps::$endpoints
+            }
+            #[inline(always)]
+            fn list_members() -> &'static ListMembers<$address> {
+                &maps::$members
+            }
+            #[inline(always)]
+            fn ingress_flows() -> &'static Flows<$address> {
+                &maps::$ingress
+            }
+            #[inline(always)]
+            fn egress_flows() -> &'static Flows<$address> {
+                &maps::$egress
+            }
+            #[inline(always)]
+            fn node_addresses() -> &'static NodeAddresses<$address> {
+                &maps::$nodes
+            }
+        }
+    };
+}
+
+family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header, store_ipv4, snat4,
+    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4]);
+family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header, store_ipv6, snat6,
+    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6]);

@@ -1,0 +1,157 @@
+//! Finding, noting and storing the entries of the two flow tables.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::generated::bpf_ktime_get_ns,
+};
+use proxy_common::{
+    Counter, Flow, FlowFlags, FlowKey, TCP,
+    tcp_state::{Direction, TcpFlags},
+};
+
+use crate::{Family, count, lookup, maps::Flows, parse::Packet};
+
+/// Seconds of CLOCK_MONOTONIC.
+#[inline(always)]
+pub(crate) fn now() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+}
+
+/// A living entry, and the time that it was found at: traffic without flows does not pay for the clock.
+pub(crate) struct Hit<A: 'static> {
+    pub(crate) flow: &'static mut Flow<A>,
+    now: u32,
+}
+
+/// The entry of `key`, unless it has expired.
+#[inline(always)]
+pub(crate) fn find<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>) -> Option<Hit<A>> {
+    let entry = table.get_ptr_mut(key)?;
+    // SAFETY: the element stays allocated while the program runs. Another CPU may write it at the same time; its fields
+    // are then from either write, and every one of them is valid on its own.
+    let flow = unsafe { &mut *entry };
+    let now = now();
+    (!flow.is_expired(key.protocol(), now)).then_some(Hit { flow, now })
+}
+
+impl<A: Copy + Eq> Hit<A> {
+    /// Whether the packet asks for a new connection on the tuple of a closed one.
+    #[inline(always)]
+    fn is_reopened_by(&self, packet: &Packet<'_, A>) -> bool {
+        packet.tuple.protocol() == TCP && packet.flags.opens() && self.flow.state().is_closed()
+    }
+
+    /// Notes a packet. `tell_twin` is called when the state changes, and else once a second.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, flags: TcpFlags, tell_twin: impl FnOnce(&Flow<A>)) {
+        let request = self.flow.flags().has(FlowFlags::REQUEST);
+        let state = self.flow.state().after(
+            flags,
+            if request {
+                Direction::Request
+            } else {
+                Direction::Reply
+            },
+        );
+        if state == self.flow.state() && self.now == self.flow.last_seen() {
+            return;
+        }
+        self.flow.note(state, self.now);
+        tell_twin(self.flow);
+    }
+}
+
+/// Tells the entry at egress what its twin of `key` at ingress has seen, and rebuilds it if it was evicted.
+///
+/// Not inlined, as everything that few packets need: with stack frames of their own they fit beside the hook's.
+#[inline(never)]
+pub(crate) fn tell_egress<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
+    let (key, entry) = flow.egress_twin(key);
+    share(F::egress_flows(), &key, &entry);
+}
+
+/// Tells the entry at ingress what its twin of `key` at egress has seen, and rebuilds it if it was evicted.
+#[inline(never)]
+pub(crate) fn tell_ingress<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
+    let (key, entry) = flow.ingress_twin(key);
+    share(F::ingress_flows(), &key, &entry);
+}
+
+#[inline(always)]
+fn share<A: Copy + Eq>(twins: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) {
+    match twins.get_ptr_mut(key) {
+        // SAFETY: as in `find`.
+        Some(known) => unsafe { (*known).note(entry.state(), entry.last_seen()) },
+        None if twins.insert(key, entry, BPF_NOEXIST.into()).is_ok() => count::add(Counter::FlowsHealed),
+        None => {}
+    }
+}
+
+/// What came of a request's look-up.
+pub(crate) enum Request<A: 'static> {
+    /// Put this.
+    Known(&'static Flow<A>),
+    /// No Service traffic, or not any more.
+    Pass,
+    /// A new flow may be opened.
+    Unknown,
+}
+
+/// Looks up a packet at ingress, and keeps a UDP flow only while its endpoint is in the frontend's list.
+#[inline(always)]
+pub(crate) fn request<F: Family>(packet: &Packet<'_, F::Address>) -> Request<F::Address> {
+    let key = packet.tuple;
+    let Some(mut hit) = find(F::ingress_flows(), key) else {
+        return Request::Unknown;
+    };
+    if hit.is_reopened_by(packet) {
+        return Request::Unknown;
+    }
+    if key.protocol() != TCP && hit.flow.flags().has(FlowFlags::REQUEST) {
+        match placement::<F>(hit.flow, key) {
+            Placement::Good => {}
+            Placement::EndpointGone => {
+                count::add(Counter::FlowsRebalanced);
+                return Request::Unknown;
+            }
+            Placement::FrontendGone => {
+                let _ = F::ingress_flows().remove(key);
+                return Request::Pass;
+            }
+        }
+    }
+    hit.note(packet.flags, |flow| tell_egress::<F>(key, flow));
+    Request::Known(hit.flow)
+}
+
+enum Placement {
+    Good,
+    EndpointGone,
+    FrontendGone,
+}
+
+#[inline(always)]
+fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) -> Placement {
+    let node_port = flow.flags().has(FlowFlags::NODE_PORT);
+    let Some(frontend) = lookup::frontend_again::<F>(key.destination(), key.protocol(), node_port) else {
+        return Placement::FrontendGone;
+    };
+    let (list, _) = frontend.list();
+    if list == flow.list() {
+        return Placement::Good;
+    }
+    if !lookup::is_member::<F>(frontend, flow.put()) {
+        return Placement::EndpointGone;
+    }
+    flow.note_list(list);
+    Placement::Good
+}
+
+/// Stores an entry of a flow that is being opened.
+#[inline(always)]
+pub(crate) fn store<A>(table: &'static Flows<A>, key: &FlowKey<A>, flow: &Flow<A>) -> Result<(), Counter> {
+    table
+        .insert(key, flow, BPF_ANY.into())
+        .map_err(|_| Counter::FlowTableFull)
+}

@@ -1,0 +1,3 @@
+//! One module per kind of hook.
+
+pub mod tc;

@@ -1,0 +1,122 @@
+//! TC: ingress rewrites destinations, egress rewrites sources. Between the two the stack sees client and endpoint.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::programs::TcContext;
+use proxy_common::{Counter, Flow, FlowFlags, FlowKey, TCP};
+
+use crate::{
+    Family, V4, V6, count,
+    flow::{self, Request},
+    open,
+    packet::{Layer, is_ipv4, is_ipv6, pull},
+    parse::{self, Packet, Skip},
+    rewrite::{self, Side},
+    snat,
+    verdict::{Action, Drop},
+};
+
+/// A packet arrives on a device.
+#[inline(always)]
+pub fn ingress(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+    if is_ipv4(ctx) {
+        ingress_of::<V4>(ctx, layer)
+    } else if is_ipv6(ctx) {
+        ingress_of::<V6>(ctx, layer)
+    } else {
+        Ok(Action::Next)
+    }
+}
+
+/// A packet leaves by a device.
+#[inline(always)]
+pub fn egress(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+    if is_ipv4(ctx) {
+        egress_of::<V4>(ctx, layer)
+    } else if is_ipv6(ctx) {
+        egress_of::<V6>(ctx, layer)
+    } else {
+        Ok(Action::Next)
+    }
+}
+
+/// Not inlined: each family has a stack frame of its own.
+#[inline(never)]
+fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+    let mut place = MaybeUninit::uninit();
+    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place) else {
+        return Ok(Action::Next);
+    };
+    let flow = match flow::request::<F>(&packet) {
+        Request::Known(flow) => Some(flow),
+        Request::Unknown if packet.tuple.protocol() != TCP || packet.flags.opens() => {
+            opened::<F>(packet.tuple)?
+        }
+        Request::Unknown | Request::Pass => None,
+    };
+    if let Some(flow) = flow {
+        rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
+    }
+    Ok(Action::Next)
+}
+
+/// A new flow of `key`, if that is Service traffic.
+#[inline(always)]
+fn opened<F: Family>(key: &FlowKey<F::Address>) -> Result<Option<&'static Flow<F::Address>>, Drop> {
+    if !open::flow::<F>(key)? {
+        return Ok(None);
+    }
+    Ok(flow::find(F::ingress_flows(), key).map(|hit| &*hit.flow))
+}
+
+/// Not inlined: each family has a stack frame of its own.
+#[inline(never)]
+fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+    let mut place = MaybeUninit::uninit();
+    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place) else {
+        return Ok(Action::Next);
+    };
+    let key = packet.tuple;
+    let Some(mut hit) = flow::find(F::egress_flows(), key) else {
+        return Ok(Action::Next);
+    };
+    let flow = if hit.flow.flags().has(FlowFlags::PENDING) {
+        masqueraded::<F>(ctx, key, hit.flow)?
+    } else {
+        hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
+        hit.flow
+    };
+    rewrite::apply::<F>(ctx, &packet, flow, Side::Source)?;
+    Ok(Action::Next)
+}
+
+/// The pending source binding of `key`, made.
+#[inline(always)]
+fn masqueraded<F: Family>(
+    ctx: &TcContext,
+    key: &FlowKey<F::Address>,
+    pending: &Flow<F::Address>,
+) -> Result<&'static Flow<F::Address>, Drop> {
+    snat::masquerade::<F>(ctx, key, pending)?;
+    // A table so small that it has evicted the entry already has no room for the flow.
+    let hit = flow::find(F::egress_flows(), key).ok_or(Drop(Counter::NoSourcePort))?;
+    Ok(hit.flow)
+}
+
+/// The packet, if it is one that can be Service traffic.
+#[inline(always)]
+fn transport_packet<'a, F: Family>(
+    ctx: &TcContext,
+    layer: Layer,
+    place: &'a mut MaybeUninit<FlowKey<F::Address>>,
+) -> Option<Packet<'a, F::Address>> {
+    let l3 = layer.ip_offset();
+    pull(ctx, l3 + F::HEADERS);
+    match parse::packet::<F>(ctx, l3, place) {
+        Ok(packet) => return Some(packet),
+        Err(Skip::Fragment) => count::add(Counter::Fragment),
+        Err(Skip::ExtensionHeader) => count::add(Counter::ExtensionHeader),
+        Err(Skip::Truncated | Skip::OtherProtocol) => {}
+    }
+    None
+}

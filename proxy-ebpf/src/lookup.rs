@@ -1,0 +1,93 @@
+//! From a destination to a frontend, and from a frontend to an endpoint.
+
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
+use proxy_common::{
+    Address, Endpoint, EndpointKey, Frontend, FrontendFlags, FrontendKey, MemberKey, Port, select,
+};
+
+use crate::Family;
+
+/// A frontend, and whether it was found as a NodePort.
+pub(crate) struct Found {
+    pub(crate) frontend: &'static Frontend,
+    pub(crate) node_port: bool,
+}
+
+/// The frontend of a destination: exactly its address, else a NodePort if the address is this node's.
+#[inline(always)]
+pub(crate) fn frontend<F: Family>(destination: (F::Address, Port), protocol: u8) -> Option<Found> {
+    let (address, port) = destination;
+    if let Some(frontend) = exact::<F>(&FrontendKey::new(address, port, protocol)) {
+        return Some(Found {
+            frontend,
+            node_port: false,
+        });
+    }
+    // SAFETY: the value is only tested for presence.
+    unsafe { F::node_addresses().get(address) }?;
+    let frontend = exact::<F>(&FrontendKey::node_port(port, protocol))?;
+    Some(Found {
+        frontend,
+        node_port: true,
+    })
+}
+
+/// The frontend that a flow was opened by, as it is today.
+#[inline(always)]
+pub(crate) fn frontend_again<F: Family>(
+    destination: (F::Address, Port),
+    protocol: u8,
+    node_port: bool,
+) -> Option<&'static Frontend> {
+    let (address, port) = destination;
+    if node_port {
+        exact::<F>(&FrontendKey::node_port(port, protocol))
+    } else {
+        exact::<F>(&FrontendKey::new(address, port, protocol))
+    }
+}
+
+#[inline(always)]
+fn exact<F: Family>(key: &FrontendKey<F::Address>) -> Option<&'static Frontend> {
+    // SAFETY: a change by the agent is another element; this one stays as it is until the program has ended.
+    unsafe { F::frontends().get(key) }
+}
+
+/// What came of picking an endpoint.
+pub(crate) enum Pick<A> {
+    /// This one.
+    Endpoint(Endpoint<A>),
+    /// The list is empty.
+    Empty,
+    /// The list is going or coming.
+    SlotMissing,
+}
+
+/// Picks an endpoint for a new flow.
+#[inline(always)]
+pub(crate) fn pick<F: Family>(frontend: &Frontend) -> Pick<F::Address> {
+    let (list, len) = frontend.list();
+    // SAFETY: the helper has no preconditions.
+    let Some(slot) = select::pick(unsafe { bpf_get_prandom_u32() }, len) else {
+        return Pick::Empty;
+    };
+    // SAFETY: copied at once; lists are immutable.
+    match unsafe { F::endpoints().get(EndpointKey::new(list, slot)) } {
+        Some(endpoint) => Pick::Endpoint(*endpoint),
+        None => Pick::SlotMissing,
+    }
+}
+
+/// Whether an endpoint is in the list that the frontend spreads packets over.
+#[inline(always)]
+pub(crate) fn is_member<F: Family>(frontend: &Frontend, endpoint: (F::Address, Port)) -> bool {
+    // SAFETY: the value is only tested for presence.
+    unsafe { F::list_members().get(MemberKey::new(frontend.list().0, endpoint.0, endpoint.1)) }.is_some()
+}
+
+/// Whether a packet of `client` to `endpoint` leaves with the node's address: by the frontend's rule, and when a pod
+/// reaches itself, which would otherwise answer itself directly.
+#[inline(always)]
+pub(crate) fn is_masqueraded<A: Address>(frontend: &Frontend, client: A, endpoint: A) -> bool {
+    client == endpoint || frontend.flags().has(FrontendFlags::MASQUERADE)
+}

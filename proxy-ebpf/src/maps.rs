@@ -1,0 +1,62 @@
+//! All maps. What they hold and who writes them stands in `proxy_common`.
+#![expect(
+    missing_docs,
+    reason = "each map is described once, in the table of `proxy_common`"
+)]
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+use proxy_common::{
+    Addr4, Addr6, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey, Frontend, FrontendKey,
+    Interface, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MemberKey,
+    ServiceName, Settings,
+};
+
+/// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. The agent alone writes these maps.
+const ON_DEMAND: usize = 1;
+
+/// Destination → what becomes of it.
+pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, MAX_FRONTENDS, ON_DEMAND>;
+/// List and slot → endpoint.
+pub type Endpoints<A> = HashMap<EndpointKey, Endpoint<A>, MAX_ENDPOINTS, ON_DEMAND>;
+/// List and endpoint → slot.
+pub type ListMembers<A> = HashMap<MemberKey<A>, u32, MAX_ENDPOINTS, ON_DEMAND>;
+/// Tuple at a hook → what to put there.
+pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, DEFAULT_FLOWS>;
+/// Local addresses that serve NodePorts.
+pub type NodeAddresses<A> = HashMap<A, u32, MAX_NODE_ADDRESSES, ON_DEMAND>;
+
+#[btf_map]
+pub static FRONTENDS4: Frontends<Addr4> = Frontends::new();
+#[btf_map]
+pub static FRONTENDS6: Frontends<Addr6> = Frontends::new();
+#[btf_map]
+pub static ENDPOINTS4: Endpoints<Addr4> = Endpoints::new();
+#[btf_map]
+pub static ENDPOINTS6: Endpoints<Addr6> = Endpoints::new();
+#[btf_map]
+pub static LIST_MEMBERS4: ListMembers<Addr4> = ListMembers::new();
+#[btf_map]
+pub static LIST_MEMBERS6: ListMembers<Addr6> = ListMembers::new();
+#[btf_map]
+pub static INGRESS_FLOWS4: Flows<Addr4> = Flows::new();
+#[btf_map]
+pub static INGRESS_FLOWS6: Flows<Addr6> = Flows::new();
+#[btf_map]
+pub static EGRESS_FLOWS4: Flows<Addr4> = Flows::new();
+#[btf_map]
+pub static EGRESS_FLOWS6: Flows<Addr6> = Flows::new();
+#[btf_map]
+pub static NODE_ADDRESSES4: NodeAddresses<Addr4> = NodeAddresses::new();
+#[btf_map]
+pub static NODE_ADDRESSES6: NodeAddresses<Addr6> = NodeAddresses::new();
+#[btf_map]
+pub static INTERFACES: HashMap<u32, Interface, MAX_INTERFACES, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static SERVICES: HashMap<u32, ServiceName, MAX_SERVICES, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();

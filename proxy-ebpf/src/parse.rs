@@ -1,0 +1,278 @@
+//! From bytes to a tuple. What cannot be Service traffic is sorted out as early as it shows.
+
+use core::mem::MaybeUninit;
+
+use proxy_common::{FlowKey, TCP, UDP, tcp_state::TcpFlags};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::{Family, packet::Load};
+
+/// A TCP or UDP packet.
+pub struct Packet<'a, A> {
+    /// Its addresses, ports and protocol.
+    pub tuple: &'a FlowKey<A>,
+    /// TCP flags, none for UDP.
+    pub flags: TcpFlags,
+    /// Where the IP header is.
+    pub l3: usize,
+    /// Where the transport header is.
+    pub l4: usize,
+    /// The IPv4 header's checksum, zero for IPv6.
+    pub check: [u8; 2],
+}
+
+/// Why a packet is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Too short for the headers that it claims.
+    Truncated,
+    /// Neither TCP nor UDP.
+    OtherProtocol,
+    /// A fragment of a larger packet.
+    Fragment,
+    /// IPv6 extension headers stand before the transport header.
+    ExtensionHeader,
+}
+
+/// What an IP header says beside the addresses.
+pub struct Header {
+    /// Transport protocol, [`TCP`] or [`UDP`].
+    pub protocol: u8,
+    /// Bytes of the header.
+    pub len: usize,
+    /// The header's checksum, zero where it has none.
+    pub check: [u8; 2],
+}
+
+/// Parses the packet whose IP header is at `l3`, its tuple into a place of the caller's: a tuple that is returned by value
+/// is copied through the stack piece by piece.
+#[inline(always)]
+pub fn packet<'a, F: Family>(
+    packet: &(impl Load + ?Sized),
+    l3: usize,
+    place: &'a mut MaybeUninit<FlowKey<F::Address>>,
+) -> Result<Packet<'a, F::Address>, Skip> {
+    let Header { protocol, len, check } = F::header(packet, l3)?;
+    let l4 = l3 + len;
+    let flags = if protocol == TCP {
+        packet.load(l4 + 13).ok_or(Skip::Truncated)?
+    } else {
+        0
+    };
+    let addresses = l3 + F::ADDRESSES;
+    let tuple = FlowKey::fill(place, protocol);
+    let complete = packet.load_to(addresses, tuple.source)
+        && packet.load_to(addresses + size_of::<F::Address>(), tuple.destination)
+        && packet.load_to(l4, tuple.source_port)
+        && packet.load_to(l4 + 2, tuple.destination_port);
+    if !complete {
+        return Err(Skip::Truncated);
+    }
+    // SAFETY: `fill` has set the protocol, and all four loads succeeded.
+    let tuple = unsafe { place.assume_init_ref() };
+    Ok(Packet {
+        tuple,
+        flags: TcpFlags(flags),
+        l3,
+        l4,
+        check,
+    })
+}
+
+/// RFC 791, up to the addresses.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Ipv4 {
+    version_and_len: u8,
+    tos: u8,
+    total_len: [u8; 2],
+    id: [u8; 2],
+    fragment: [u8; 2],
+    ttl: u8,
+    protocol: u8,
+    check: [u8; 2],
+}
+
+const IPV4_HEADER: usize = 20;
+
+/// RFC 8200, up to the addresses.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Ipv6 {
+    version_and_flow: [u8; 4],
+    payload_len: [u8; 2],
+    next_header: u8,
+    hop_limit: u8,
+}
+
+const IPV6_HEADER: usize = 40;
+
+const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
+
+#[inline(always)]
+pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
+    let header: Ipv4 = packet.load(offset).ok_or(Skip::Truncated)?;
+    let len = usize::from(header.version_and_len & 0x0f) * 4;
+    if header.version_and_len >> 4 != 4 || len < IPV4_HEADER {
+        return Err(Skip::Truncated);
+    }
+    if header.protocol != TCP && header.protocol != UDP {
+        return Err(Skip::OtherProtocol);
+    }
+    if u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_OR_OFFSET != 0 {
+        return Err(Skip::Fragment);
+    }
+    Ok(Header {
+        protocol: header.protocol,
+        len,
+        check: header.check,
+    })
+}
+
+#[inline(always)]
+pub(crate) fn ipv6_header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
+    let header: Ipv6 = packet.load(offset).ok_or(Skip::Truncated)?;
+    if header.version_and_flow[0] >> 4 != 6 {
+        return Err(Skip::Truncated);
+    }
+    match header.next_header {
+        protocol @ (TCP | UDP) => Ok(Header {
+            protocol,
+            len: IPV6_HEADER,
+            check: [0; 2],
+        }),
+        44 => Err(Skip::Fragment),
+        0 | 43 | 60 => Err(Skip::ExtensionHeader),
+        _ => Err(Skip::OtherProtocol),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Packet, Skip, packet};
+    use crate::{V4, V6};
+    use core::mem::MaybeUninit;
+    use proxy_common::{Address, TCP, UDP};
+
+    fn ipv4(protocol: u8, options: usize) -> Vec<u8> {
+        let len = u8::try_from(5 + options).unwrap();
+        let mut bytes = vec![
+            0x40 | len,
+            0,
+            0,
+            60,
+            0,
+            1,
+            0,
+            0,
+            64,
+            protocol,
+            0xab,
+            0xcd,
+            10,
+            0,
+            0,
+            1,
+            10,
+            96,
+            0,
+            10,
+        ];
+        bytes.resize(bytes.len() + options * 4, 1);
+        bytes.extend([
+            0x9c, 0x40, 0, 53, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0, 0, 0, 0, 0, 0,
+        ]);
+        bytes
+    }
+
+    fn ipv6(next_header: u8) -> Vec<u8> {
+        let mut bytes = vec![0x60, 0, 0, 0, 0, 20, next_header, 64];
+        bytes.extend([0xfd; 16]);
+        bytes.extend([0xfe; 16]);
+        bytes.extend([
+            0x9c, 0x40, 0, 53, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x12, 0, 0, 0, 0, 0, 0,
+        ]);
+        bytes
+    }
+
+    fn parse<F: crate::Family>(bytes: &[u8]) -> Result<Packet<'static, F::Address>, Skip> {
+        packet::<F>(bytes, 0, Box::leak(Box::new(MaybeUninit::uninit())))
+    }
+
+    fn skip_of<F: crate::Family>(bytes: &[u8]) -> Skip {
+        parse::<F>(bytes).err().expect("none of ours")
+    }
+
+    #[test]
+    fn an_ipv4_tcp_packet_gives_its_tuple_flags_and_checksum() {
+        let parsed = parse::<V4>(&ipv4(TCP, 0)[..]).ok().expect("a packet");
+        let (source, destination) = (parsed.tuple.source(), parsed.tuple.destination());
+        assert_eq!(
+            (source.0.to_ip().to_string(), source.1.get()),
+            ("10.0.0.1".into(), 40_000)
+        );
+        assert_eq!(
+            (destination.0.to_ip().to_string(), destination.1.get()),
+            ("10.96.0.10".into(), 53)
+        );
+        assert_eq!((parsed.flags.0, parsed.check, parsed.l4), (2, [0xab, 0xcd], 20));
+    }
+
+    #[test]
+    fn ipv4_options_move_the_transport_header() {
+        let parsed = parse::<V4>(&ipv4(TCP, 10)[..]).ok().expect("a packet");
+        assert_eq!(
+            (parsed.l4, parsed.tuple.destination().1.get(), parsed.flags.0),
+            (60, 53, 2)
+        );
+    }
+
+    #[test]
+    fn udp_has_no_flags() {
+        assert_eq!(parse::<V6>(&ipv6(UDP)[..]).ok().expect("a packet").flags.0, 0);
+        assert_eq!(parse::<V6>(&ipv6(TCP)[..]).ok().expect("a packet").flags.0, 0x12);
+    }
+
+    #[test]
+    fn fragments_extension_headers_and_other_protocols_are_told_apart() {
+        let mut first = ipv4(UDP, 0);
+        first[6] = 0x20;
+        let mut later = ipv4(UDP, 0);
+        later[7] = 1;
+        let mut whole = ipv4(UDP, 0);
+        whole[6] = 0x40;
+        assert_eq!(
+            [skip_of::<V4>(&first), skip_of::<V4>(&later)],
+            [Skip::Fragment; 2]
+        );
+        assert!(parse::<V4>(&whole[..]).is_ok(), "don't fragment is no fragment");
+        assert_eq!(skip_of::<V4>(&ipv4(132, 0)), Skip::OtherProtocol);
+        assert_eq!(
+            [skip_of::<V6>(&ipv6(44)), skip_of::<V6>(&ipv6(60))],
+            [Skip::Fragment, Skip::ExtensionHeader]
+        );
+    }
+
+    #[test]
+    fn a_packet_cut_anywhere_is_never_read_beyond_its_end() {
+        for cut in 0..34 {
+            assert_eq!(
+                skip_of::<V4>(&ipv4(TCP, 0)[..cut]),
+                Skip::Truncated,
+                "{cut} bytes"
+            );
+        }
+        for cut in 0..54 {
+            assert_eq!(skip_of::<V6>(&ipv6(TCP)[..cut]), Skip::Truncated, "{cut} bytes");
+        }
+    }
+
+    #[test]
+    fn a_header_that_claims_less_than_its_minimum_is_refused() {
+        let mut short = ipv4(TCP, 0);
+        short[0] = 0x44;
+        assert_eq!(skip_of::<V4>(&short), Skip::Truncated);
+        short[0] = 0x65;
+        assert_eq!(skip_of::<V4>(&short), Skip::Truncated);
+    }
+}

@@ -1,0 +1,127 @@
+//! Reserving tuples: inserting the reply's entry with `NOEXIST` is the lock, on whichever CPU.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_NOEXIST,
+    helpers::generated::{bpf_get_prandom_u32, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+    programs::TcContext,
+};
+use proxy_common::{Address, Counter, Flow, FlowKey, Port, TCP, snat::DRAWS};
+
+use crate::{
+    Family, count, flow,
+    maps::{Flows, INTERFACES, SETTINGS},
+    verdict::Drop,
+};
+
+/// `BPF_F_CURRENT_NETNS`: sockets of the device's own network namespace.
+const CURRENT_NETNS: u64 = u64::MAX;
+
+/// Opens the destination binding of `request` (client → virtual IP) to `to.put()` and returns its entry for ingress.
+///
+/// The client keeps its port unless another frontend owns the reply's tuple; then it gets another one.
+#[inline(always)]
+pub(crate) fn reserve_reply<F: Family>(
+    request: &FlowKey<F::Address>,
+    to: Flow<F::Address>,
+) -> Option<Flow<F::Address>> {
+    let own = to.peer_port();
+    let mut moved = to;
+    for _ in 0..=DRAWS {
+        let (key, twin) = moved.egress_twin(request);
+        if reserve(F::egress_flows(), &key, &twin) {
+            if moved.peer_port() != own {
+                count::add(Counter::SourcePortsChanged);
+            }
+            return Some(moved);
+        }
+        moved = moved.with_peer_port(Port::new(draw()?));
+    }
+    None
+}
+
+/// Opens the source binding of `key` (client → endpoint) for packets that leave by the context's interface.
+///
+/// Not inlined: with a stack frame of its own it fits beside the hook's.
+#[inline(never)]
+pub(crate) fn masquerade<F: Family>(
+    ctx: &TcContext,
+    key: &FlowKey<F::Address>,
+    pending: &Flow<F::Address>,
+) -> Result<(), Drop> {
+    let address = address::<F>(ctx).ok_or(Drop(Counter::NoSourceAddress))?;
+    let own = key.source().1.get();
+    let mut candidate = if is_in_pool(own) { Some(own) } else { draw() };
+    for _ in 0..DRAWS {
+        let Some(port) = candidate else { break };
+        let bound = pending.bound_to((address, Port::new(port)));
+        let (reply, twin) = bound.ingress_twin(key);
+        if !is_held_by_a_socket(ctx, &reply) && reserve(F::ingress_flows(), &reply, &twin) {
+            flow::store(F::egress_flows(), key, &bound).map_err(Drop)?;
+            count::add(Counter::FlowsMasqueraded);
+            return Ok(());
+        }
+        candidate = draw();
+    }
+    Err(Drop(Counter::NoSourcePort))
+}
+
+/// Whether the entry is ours: new, an expired one taken over, or this very binding's.
+#[inline(always)]
+fn reserve<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) -> bool {
+    if table.insert(key, entry, BPF_NOEXIST.into()).is_ok() {
+        return true;
+    }
+    match flow::find(table, key) {
+        Some(owner) if !owner.flow.puts_the_same_as(entry) => false,
+        _ => flow::store(table, key, entry).is_ok(),
+    }
+}
+
+#[inline(always)]
+fn address<F: Family>(ctx: &TcContext) -> Option<F::Address> {
+    // SAFETY: the context is the kernel's, valid while the program runs.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    // SAFETY: copied at once; the agent replaces values as a whole.
+    let interface = unsafe { INTERFACES.get(ifindex) }?;
+    let address = F::snat_address(interface);
+    (address != F::Address::ANY).then_some(address)
+}
+
+#[inline(always)]
+fn draw() -> Option<u16> {
+    // SAFETY: the helper has no preconditions.
+    SETTINGS
+        .get(0)?
+        .snat_ports()
+        .draw(unsafe { bpf_get_prandom_u32() })
+}
+
+#[inline(always)]
+fn is_in_pool(port: u16) -> bool {
+    SETTINGS
+        .get(0)
+        .is_some_and(|settings| settings.snat_ports().contains(port))
+}
+
+/// Whether a socket of this node would get the reply: one connected on this tuple, or one that listens on the port.
+#[inline(always)]
+fn is_held_by_a_socket<A: Copy>(ctx: &TcContext, reply: &FlowKey<A>) -> bool {
+    // A flow key begins with what `struct bpf_sock_tuple` is: source, destination, source port, destination port.
+    let tuple = ptr::from_ref(reply).cast_mut().cast();
+    let size = 2 * size_of::<A>() + 2 * size_of::<Port>();
+    // SAFETY: the tuple is readable for `size` bytes; the reference that a hit returns is given back.
+    unsafe {
+        let socket = match reply.protocol() {
+            TCP => bpf_skc_lookup_tcp(ctx.as_ptr(), tuple, size as u32, CURRENT_NETNS, 0).cast::<c_void>(),
+            _ => bpf_sk_lookup_udp(ctx.as_ptr(), tuple, size as u32, CURRENT_NETNS, 0).cast(),
+        };
+        if socket.is_null() {
+            return false;
+        }
+        bpf_sk_release(socket);
+        true
+    }
+}
