@@ -1,0 +1,145 @@
+//! Ids of Service ports and endpoint lists.
+//!
+//! A list's id never names another list, and no id is given away twice while the pin directory lives: a flow may name an
+//! id for as long as it likes.
+
+use std::collections::BTreeMap;
+
+use crate::model::{EndpointList, Family, ListKey, Scope, ServicePortId};
+
+/// What a list is known by: it survives a restart through the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListOwner {
+    /// Id of the Service port.
+    pub service: u32,
+    /// Family of the endpoints.
+    pub family: Family,
+    /// Cluster or Local.
+    pub scope: Scope,
+}
+
+/// The ids in use.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    services: BTreeMap<(String, u8), u32>,
+    lists: BTreeMap<ListOwner, (u32, EndpointList)>,
+    next_service: u32,
+    next_list: u32,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        // 0 stands for "no list" in a frontend.
+        Self { services: BTreeMap::new(), lists: BTreeMap::new(), next_service: 1, next_list: 1 }
+    }
+}
+
+impl Ids {
+    /// Ids given away are below these.
+    #[must_use]
+    pub const fn next(&self) -> (u32, u32) {
+        (self.next_list, self.next_service)
+    }
+
+    /// Never gives away ids below these.
+    pub fn reserve(&mut self, next_list: u32, next_service: u32) {
+        self.next_list = self.next_list.max(next_list);
+        self.next_service = self.next_service.max(next_service);
+    }
+
+    /// Takes over a Service port of an earlier run.
+    pub fn restore_service(&mut self, name: &str, protocol: u8, id: u32) {
+        self.services.insert((name.to_owned(), protocol), id);
+        self.reserve(0, id + 1);
+    }
+
+    /// Takes over a list of an earlier run.
+    pub fn restore_list(&mut self, owner: ListOwner, id: u32, list: EndpointList) {
+        self.lists.insert(owner, (id, list));
+        self.reserve(id + 1, 0);
+    }
+
+    /// The id of a Service port; `protocol` is its IP protocol number.
+    pub fn service(&mut self, service: &ServicePortId, protocol: u8) -> u32 {
+        let next = &mut self.next_service;
+        *self.services.entry((service.to_string(), protocol)).or_insert_with(|| give(next))
+    }
+
+    /// The id of a list: the one it has, or a new one if its endpoints have changed. 0 for an empty list.
+    pub fn list(&mut self, service: u32, key: &ListKey, list: &EndpointList) -> u32 {
+        let owner = ListOwner { service, family: key.family, scope: key.scope };
+        if list.endpoints.is_empty() {
+            self.lists.remove(&owner);
+            return 0;
+        }
+        match self.lists.get(&owner) {
+            Some((id, known)) if is_same(known, list) => *id,
+            _ => {
+                let id = give(&mut self.next_list);
+                self.lists.insert(owner, (id, list.clone()));
+                id
+            }
+        }
+    }
+
+    /// Forgets the Service ports that are not in `wanted`, and their lists.
+    pub fn retain_services(&mut self, wanted: &BTreeMap<u32, proxy_common::ServiceName>) {
+        self.services.retain(|_, id| wanted.contains_key(id));
+        self.lists.retain(|owner, _| wanted.contains_key(&owner.service));
+    }
+}
+
+/// By what the maps hold: whether an endpoint is local is not in them.
+fn is_same(a: &EndpointList, b: &EndpointList) -> bool {
+    let written = |list: &EndpointList| -> Vec<_> {
+        list.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.port)).collect()
+    };
+    written(a) == written(b)
+}
+
+fn give(next: &mut u32) -> u32 {
+    let id = *next;
+    *next = next.checked_add(1).unwrap_or(1);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ids;
+    use crate::model::{Endpoint, EndpointList, Family, ListKey, ObjectName, Protocol, Scope, ServicePortId};
+
+    fn key() -> ListKey {
+        let service = ObjectName { namespace: "default".into(), name: "web".into() };
+        let service_port = ServicePortId { service, port: String::new(), protocol: Protocol::Tcp };
+        ListKey { service_port, family: Family::V4, scope: Scope::Cluster }
+    }
+
+    fn list(last: &[u8]) -> EndpointList {
+        let endpoint = |last: &u8| Endpoint { address: [10, 0, 0, *last].into(), port: 80, weight: 1, local: false };
+        EndpointList { endpoints: last.iter().map(endpoint).collect() }
+    }
+
+    #[test]
+    fn a_list_that_changes_and_changes_back_has_three_ids() {
+        let mut ids = Ids::default();
+        let given = [list(&[1]), list(&[1, 2]), list(&[1])].map(|list| ids.list(7, &key(), &list));
+        assert_eq!(given, [1, 2, 3]);
+    }
+
+    #[test]
+    fn an_unchanged_list_keeps_its_id_and_an_empty_one_has_none() {
+        let mut ids = Ids::default();
+        assert_eq!(ids.list(7, &key(), &list(&[1])), ids.list(7, &key(), &list(&[1])));
+        assert_eq!(ids.list(7, &key(), &list(&[])), 0);
+    }
+
+    #[test]
+    fn restored_ids_are_used_on_and_never_given_away_again() {
+        let mut ids = Ids::default();
+        ids.restore_service("default/web", 6, 9);
+        ids.reserve(40, 0);
+        assert_eq!(ids.service(&key().service_port, 6), 9);
+        assert_eq!(ids.service(&key().service_port, 17), 10);
+        assert_eq!(ids.list(9, &key(), &list(&[1])), 40);
+    }
+}

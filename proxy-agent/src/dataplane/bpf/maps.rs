@@ -1,0 +1,151 @@
+//! BPF maps by the types of their keys and values, and what stands in for them in tests.
+
+use std::{borrow::Borrow, collections::BTreeMap, io};
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError as AyaError},
+};
+
+/// A map as the agent writes it.
+pub trait TypedMap<K, V>: Send {
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// When the kernel refuses to read it.
+    fn entries(&self) -> Result<Vec<(K, V)>, MapError>;
+
+    /// Inserts or replaces.
+    ///
+    /// # Errors
+    /// When the kernel refuses, for example because the map is full.
+    fn insert(&mut self, key: &K, value: &V) -> Result<(), MapError>;
+
+    /// Removes, if it is there.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn remove(&mut self, key: &K) -> Result<(), MapError>;
+}
+
+/// An operation on a map that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("BPF map {map}: {operation}: {source}{}", remedy(source))]
+pub struct MapError {
+    /// Name of the map.
+    pub map: String,
+    /// What was tried.
+    pub operation: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+        Some(nix::errno::Errno::E2BIG | nix::errno::Errno::ENOSPC) => {
+            " (the map is full: this many Services or endpoints do not fit into this version)"
+        }
+        Some(nix::errno::Errno::EPERM) => " (the agent needs root, or CAP_BPF and CAP_NET_ADMIN)",
+        _ => "",
+    }
+}
+
+fn io_error(error: AyaError) -> io::Error {
+    match error {
+        AyaError::SyscallError(error) => error.io_error,
+        AyaError::KeyNotFound | AyaError::ElementNotFound => io::ErrorKind::NotFound.into(),
+        other => io::Error::other(other),
+    }
+}
+
+/// A hash map in the kernel.
+pub struct KernelMap<K, V> {
+    name: &'static str,
+    map: HashMap<MapData, K, V>,
+}
+
+impl<K: Pod, V: Pod> KernelMap<K, V> {
+    /// From a map of the loaded object.
+    ///
+    /// # Errors
+    /// When it is not a hash map of these types.
+    pub fn new(name: &'static str, map: Map) -> Result<Self, AyaError> {
+        Ok(Self { name, map: HashMap::try_from(map)? })
+    }
+
+    fn error(&self, operation: &'static str) -> impl Fn(AyaError) -> MapError + use<K, V> {
+        let map = self.name.to_owned();
+        move |error| MapError { map: map.clone(), operation, source: io_error(error) }
+    }
+}
+
+impl<K: Pod + Send, V: Pod + Send> TypedMap<K, V> for KernelMap<K, V> {
+    fn entries(&self) -> Result<Vec<(K, V)>, MapError> {
+        self.map.iter().collect::<Result<_, _>>().map_err(self.error("read"))
+    }
+
+    fn insert(&mut self, key: &K, value: &V) -> Result<(), MapError> {
+        self.map.insert(key, value, 0).map_err(self.error("write"))
+    }
+
+    fn remove(&mut self, key: &K) -> Result<(), MapError> {
+        match self.map.remove(key.borrow()).map_err(self.error("delete")) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// An array of one element in the kernel.
+pub struct KernelCell<V: Pod> {
+    name: &'static str,
+    map: Array<MapData, V>,
+}
+
+impl<V: Pod> KernelCell<V> {
+    /// From a map of the loaded object.
+    ///
+    /// # Errors
+    /// When it is not an array of this type.
+    pub fn new(name: &'static str, map: Map) -> Result<Self, AyaError> {
+        Ok(Self { name, map: Array::try_from(map)? })
+    }
+
+    fn error(&self, operation: &'static str, error: AyaError) -> MapError {
+        MapError { map: self.name.to_owned(), operation, source: io_error(error) }
+    }
+}
+
+impl<V: Pod + Send> TypedMap<u32, V> for KernelCell<V> {
+    fn entries(&self) -> Result<Vec<(u32, V)>, MapError> {
+        self.map.get(&0, 0).map(|value| vec![(0, value)]).map_err(|error| self.error("read", error))
+    }
+
+    fn insert(&mut self, key: &u32, value: &V) -> Result<(), MapError> {
+        self.map.set(*key, value, 0).map_err(|error| self.error("write", error))
+    }
+
+    fn remove(&mut self, _key: &u32) -> Result<(), MapError> {
+        Ok(())
+    }
+}
+
+/// A map in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryMap<K, V>(pub BTreeMap<K, V>);
+
+impl<K: Ord + Copy + Send, V: Copy + Send> TypedMap<K, V> for MemoryMap<K, V> {
+    fn entries(&self) -> Result<Vec<(K, V)>, MapError> {
+        Ok(self.0.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn insert(&mut self, key: &K, value: &V) -> Result<(), MapError> {
+        self.0.insert(*key, *value);
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &K) -> Result<(), MapError> {
+        self.0.remove(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Loading the programs, and where their maps and links are pinned.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::Map,
+    programs::SchedClassifier,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+use proxy_common::{Addr4, Addr6, WIRE_VERSION};
+
+use super::{
+    maps::{KernelCell, KernelMap},
+    reconcile::{FamilyMaps, Maps},
+    tracked_map::TrackedMap,
+};
+
+/// The maps that every pass of the agent and every run of the programs share.
+pub const MAP_NAMES: [&str; 16] = [
+    "FRONTENDS4", "FRONTENDS6", "ENDPOINTS4", "ENDPOINTS6", "LIST_MEMBERS4", "LIST_MEMBERS6", "INGRESS_FLOWS4",
+    "INGRESS_FLOWS6", "EGRESS_FLOWS4", "EGRESS_FLOWS6", "NODE_ADDRESSES4", "NODE_ADDRESSES6", "INTERFACES", "SERVICES",
+    "SETTINGS", "COUNTERS",
+];
+
+const FLOW_TABLES: [&str; 4] = ["INGRESS_FLOWS4", "INGRESS_FLOWS6", "EGRESS_FLOWS4", "EGRESS_FLOWS6"];
+
+/// The programs, in the order of [`super::attach::Hook`] and [`crate::node::Layer`].
+pub const PROGRAM_NAMES: [&str; 4] = ["tc_ingress", "tc_egress", "tc_ingress_l3", "tc_egress_l3"];
+
+/// The object that `cargo xtask build` makes; empty in a build without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kube-portal.bpf.o"));
+
+/// A directory in a BPF file system for everything that outlives the agent.
+#[derive(Clone, Debug)]
+pub struct PinDir {
+    root: PathBuf,
+}
+
+impl PinDir {
+    /// Under `root`, which lies in a BPF file system.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Where the maps are: `v<WIRE_VERSION>/maps`, so that a map of another layout is never opened.
+    #[must_use]
+    pub fn maps(&self) -> PathBuf {
+        self.version().join("maps")
+    }
+
+    /// Where a map is.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+
+    /// Where the TCX links are.
+    #[must_use]
+    pub fn links(&self) -> PathBuf {
+        self.version().join("links")
+    }
+
+    fn version(&self) -> PathBuf {
+        self.root.join(format!("v{WIRE_VERSION}"))
+    }
+
+    /// Makes the directories, and mounts the BPF file system at `/sys/fs/bpf` if nobody has.
+    ///
+    /// # Errors
+    /// When they can't be made, or lie in no BPF file system.
+    pub fn create(&self) -> Result<()> {
+        let default = Path::new("/sys/fs/bpf");
+        if self.root.starts_with(default) && !is_bpffs(default) {
+            mount(Some("bpf"), default, Some("bpf"), MsFlags::empty(), None::<&str>)
+                .context("cannot mount the BPF file system; run: mount -t bpf bpf /sys/fs/bpf")?;
+        }
+        for dir in [self.maps(), self.links()] {
+            fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        if !is_bpffs(&self.root) {
+            bail!("--pin-root {} is not in a BPF file system; mount one there: mount -t bpf bpf {0}", self.root.display());
+        }
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).context("cannot protect the pin directory")
+    }
+
+    /// Removes every pin, and the directories. What was never there is no error.
+    ///
+    /// # Errors
+    /// When something can't be removed.
+    pub fn remove(&self) -> Result<()> {
+        remove_dir_all(&self.version())?;
+        match fs::remove_dir(&self.root) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+                // A mount point can't be removed, and need not.
+                tracing::debug!(root = %self.root.display(), %error, "the pin root stays");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn remove_dir_all(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Loads the programs over the pinned maps, making those that are not there.
+///
+/// # Errors
+/// When this binary has no programs, or the kernel refuses them: the verifier's last words are in the error.
+pub fn load(pins: &PinDir, flow_table_size: u32) -> Result<Ebpf> {
+    if OBJECT.is_empty() {
+        bail!("built without eBPF programs: run `cargo xtask build`");
+    }
+    pins.create()?;
+    let mut loader = EbpfLoader::new();
+    for name in MAP_NAMES {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    for name in FLOW_TABLES {
+        loader.map_max_entries(name, flow_table_size);
+    }
+    let mut object = loader.load(OBJECT).context("the kernel does not take the BPF maps")?;
+    for name in PROGRAM_NAMES {
+        program(&mut object, name)?.load().with_context(|| format!("the kernel does not take program {name}"))?;
+    }
+    Ok(object)
+}
+
+/// A program of the object.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
+    let program = object.program_mut(name).with_context(|| format!("the BPF object lacks program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+/// The maps that the agent writes, with what an earlier run left in them.
+///
+/// # Errors
+/// When one is missing or can't be read.
+pub fn maps(object: &mut Ebpf) -> Result<Maps> {
+    Ok(Maps {
+        v4: family_maps::<Addr4>(object, ["FRONTENDS4", "ENDPOINTS4", "LIST_MEMBERS4", "NODE_ADDRESSES4"])?,
+        v6: family_maps::<Addr6>(object, ["FRONTENDS6", "ENDPOINTS6", "LIST_MEMBERS6", "NODE_ADDRESSES6"])?,
+        interfaces: hash(object, "INTERFACES")?,
+        services: hash(object, "SERVICES")?,
+        settings: TrackedMap::load(KernelCell::new("SETTINGS", take(object, "SETTINGS")?)?)?,
+    })
+}
+
+fn family_maps<A: Pod + Ord + Send>(object: &mut Ebpf, names: [&'static str; 4]) -> Result<FamilyMaps<A>>
+where
+    proxy_common::FrontendKey<A>: Pod + Ord,
+    proxy_common::Endpoint<A>: Pod + PartialEq,
+    proxy_common::MemberKey<A>: Pod + Ord,
+{
+    let [frontends, endpoints, members, node_addresses] = names;
+    Ok(FamilyMaps {
+        frontends: hash(object, frontends)?,
+        endpoints: hash(object, endpoints)?,
+        members: hash(object, members)?,
+        node_addresses: hash(object, node_addresses)?,
+    })
+}
+
+fn hash<K, V>(object: &mut Ebpf, name: &'static str) -> Result<TrackedMap<K, V>>
+where
+    K: Pod + Ord + Send,
+    V: Pod + PartialEq + Send,
+{
+    Ok(TrackedMap::load(KernelMap::new(name, take(object, name)?)?)?)
+}
+
+fn take(object: &mut Ebpf, name: &str) -> Result<Map> {
+    object.take_map(name).with_context(|| format!("the BPF object lacks map {name}"))
+}
