@@ -15,7 +15,7 @@ use crate::model::ClusterEvent;
 
 pub mod convert;
 //pub mod kubernetes;
-//pub mod manifests;
+pub mod manifests;
 
 /// Where sources send what they see. Unbounded: the receiver only files events, and a source that waited would hold the same
 /// objects in its own buffers.

@@ -18,12 +18,15 @@ mod address;
 mod endpoint_slice;
 mod node;
 mod service;
+mod typed;
 
 pub use address::{parse_cidr, parse_ip};
 pub use endpoint_slice::endpoint_slice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use node::node;
 pub use service::service;
+pub(crate) use typed::{ApiKind, FieldError, deserialize_with_path};
+pub(crate) use {endpoint_slice::HEADLESS_LABEL, service::PROXY_NAME_LABEL};
 
 /// A value that the model cannot take.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
