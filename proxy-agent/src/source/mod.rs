@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::model::ClusterEvent;
 
 pub mod convert;
-//pub mod kubernetes;
+pub mod kubernetes;
 pub mod manifests;
 
 /// Where sources send what they see. Unbounded: the receiver only files events, and a source that waited would hold the same
