@@ -26,7 +26,10 @@ pub fn compute(cluster: &Cluster, node: &NodeContext) -> Desired {
     let own = cluster.nodes.get(&ObjectName::cluster_scoped(&node.name));
     let mut desired = Desired::default();
     for service in cluster.services.values() {
-        let slices = slices.get(&service.name).map_or(&[][..], Vec::as_slice);
+        let ObjectName { namespace, name } = &service.name;
+        let slices = slices
+            .get(&(namespace.as_str(), name.as_str()))
+            .map_or(&[][..], Vec::as_slice);
         for family in service_families(service) {
             for spec in &service.ports {
                 Port::new(service, spec, family, own).add_to(&mut desired, slices, node);
@@ -36,10 +39,14 @@ pub fn compute(cluster: &Cluster, node: &NodeContext) -> Desired {
     desired
 }
 
-fn slices_by_service(cluster: &Cluster) -> BTreeMap<ObjectName, Vec<&EndpointSlice>> {
-    let mut by_service: BTreeMap<ObjectName, Vec<&EndpointSlice>> = BTreeMap::new();
+/// By namespace and name of the Service; in the order of the slices' names.
+fn slices_by_service(cluster: &Cluster) -> BTreeMap<(&str, &str), Vec<&EndpointSlice>> {
+    let mut by_service: BTreeMap<_, Vec<&EndpointSlice>> = BTreeMap::new();
     for slice in cluster.endpoint_slices.values() {
-        by_service.entry(slice.service_name()).or_default().push(slice);
+        by_service
+            .entry((slice.name.namespace.as_str(), slice.service.as_str()))
+            .or_default()
+            .push(slice);
     }
     by_service
 }

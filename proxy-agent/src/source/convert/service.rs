@@ -47,6 +47,32 @@ pub fn service(object: &core::Service) -> Result<Option<Service>, ConvertError> 
     }))
 }
 
+/// What the API server would have assigned to a Service, and nobody else does.
+pub(crate) fn check_assigned(object: &core::Service) -> Result<(), ConvertError> {
+    let subject = Subject::namespaced(ObjectKind::Service, &object.metadata)?;
+    let Some(spec) = &object.spec else { return Ok(()) };
+    let is_set = |text: &String| !text.is_empty();
+    let has_cluster_ip = spec
+        .cluster_ip
+        .iter()
+        .chain(spec.cluster_ips.iter().flatten())
+        .any(is_set);
+    let kind = spec.type_.as_deref();
+    if !has_cluster_ip && kind != Some("ExternalName") {
+        let remedy = "write an IP address, or None for a headless Service: manifests get none assigned";
+        return Err(subject.error("spec.clusterIP", "", remedy));
+    }
+    let is_assigned = |port: &core::ServicePort| port.node_port.is_some_and(|port| port != 0);
+    let ports = spec.ports.as_deref().unwrap_or_default();
+    match ports.iter().position(|port| !is_assigned(port)) {
+        Some(index) if kind == Some("NodePort") => {
+            let remedy = "write a port number: manifests get none assigned";
+            Err(subject.error(format!("spec.ports[{index}].nodePort"), "", remedy))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The first cluster IP of each family; none if the Service is headless or has not got one yet.
 fn cluster_ips(subject: &Subject, spec: &core::ServiceSpec) -> Result<Vec<IpAddr>, ConvertError> {
     let many = spec.cluster_ips.as_deref().unwrap_or_default();

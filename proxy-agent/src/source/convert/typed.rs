@@ -5,7 +5,7 @@ use std::fmt;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use serde::{Deserialize, Deserializer, de::DeserializeSeed};
 
-use super::{ConvertError, endpoint_slice, node, service};
+use super::{ConvertError, endpoint_slice, node, service, service::check_assigned};
 use crate::model::{Object, ObjectKind};
 
 /// An object as the API spells it.
@@ -24,6 +24,17 @@ impl ApiObject {
             Self::EndpointSlice(object) => endpoint_slice(object)?.map(Object::EndpointSlice),
             Self::Node(object) => node(object)?.map(Object::Node),
         })
+    }
+
+    /// The same for an object that no API server has completed.
+    ///
+    /// # Errors
+    /// Also if it lacks what an API server would have assigned.
+    pub(crate) fn convert_incomplete(&self) -> Result<Option<Object>, ConvertError> {
+        if let Self::Service(object) = self {
+            check_assigned(object)?;
+        }
+        self.convert()
     }
 }
 

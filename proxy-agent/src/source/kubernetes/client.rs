@@ -109,4 +109,23 @@ mod tests {
             assert_eq!(error(None, Some(master)).await, expected);
         }
     }
+
+    #[tokio::test]
+    async fn a_kubeconfig_with_a_token_is_used_and_its_server_may_be_replaced() -> anyhow::Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        let kubeconfig = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "clusters": [{"name": "here", "cluster": {
+                "server": "https://192.0.2.1:6443", "insecure-skip-tls-verify": true,
+            }}],
+            "users": [{"name": "proxy", "user": {"token": "secret"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "proxy"}}],
+        });
+        std::fs::write(file.path(), kubeconfig.to_string())?;
+        client(Some(file.path()), None).await?;
+        client(Some(file.path()), Some("https://192.0.2.2:6443")).await?;
+        let message = error(file.path().to_str(), Some("nowhere")).await;
+        assert!(message.starts_with("--master nowhere: "), "{message}");
+        Ok(())
+    }
 }

@@ -67,12 +67,11 @@ impl Tracker {
 
     fn delete(&mut self, name: ObjectName) -> Option<ClusterEvent> {
         let was_known = self.known.remove(&name);
-        was_known.then(|| {
-            ClusterEvent::Delete(ObjectRef {
-                kind: self.kind,
-                name,
-            })
-        })
+        let reference = ObjectRef {
+            kind: self.kind,
+            name,
+        };
+        was_known.then_some(ClusterEvent::Delete(reference))
     }
 
     fn list(&mut self, object: DynamicObject) {

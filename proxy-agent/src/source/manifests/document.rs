@@ -114,7 +114,7 @@ fn object(place: Place<'_>, source: Source<'_>, header: &Header) -> Entry {
         return Entry::OtherKind(format!("{} {}", header.api_version, header.kind));
     };
     let converted = source.read_seed(ApiKind(kind)).and_then(|object| {
-        object.convert().map_err(|error| TextError {
+        object.convert_incomplete().map_err(|error| TextError {
             line: None,
             what: source.locate(error.into()),
         })

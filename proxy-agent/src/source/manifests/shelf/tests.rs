@@ -242,3 +242,23 @@ fn a_slice_is_read_with_its_ports_and_endpoints() {
     assert_eq!(slice.service_name().to_string(), "default/a");
     assert_eq!((slice.ports[0].port, slice.endpoints.len()), (8080, 1));
 }
+
+#[test]
+fn a_service_that_lacks_what_an_api_server_assigns_is_an_error() {
+    let no_address = service("a", "10.96.0.1").replace("  clusterIP: 10.96.0.1\n", "");
+    let no_node_port = service("a", "10.96.0.1").replace("spec:\n", "spec:\n  type: NodePort\n");
+    let external_name = no_address.replace("spec:\n", "spec:\n  type: ExternalName\n");
+    for (content, field) in [
+        (no_address, Some("spec.clusterIP")),
+        (no_node_port, Some("spec.ports[0].nodePort")),
+        (external_name, None),
+        (service("a", "None"), None),
+    ] {
+        let reading = Shelf::default().read(&one(&content));
+        assert_eq!(
+            reading.errors.first().map(|error| error.field.as_str()),
+            field,
+            "{content}"
+        );
+    }
+}
