@@ -126,6 +126,8 @@ async fn a_directory_that_is_replaced_is_followed_on() -> Result<()> {
     watched.until(&[80]).await?;
 
     fs::rename(&dir, parent.path().join("old"))?;
+    // Long enough that the source has looked in vain at least once, mostly; either way it must go on.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     fs::create_dir(&dir)?;
     write(&dir, "a.yaml", &service("a", "81"))?;
     watched.until(&[81]).await?;

@@ -6,10 +6,15 @@
 //!
 //! Every change re-reads the whole directory: it is small, and a directory's state is easier to trust than its events.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use notify::{
-    EventKind, RecursiveMode, Watcher,
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
 use tokio::{
@@ -48,31 +53,43 @@ pub async fn run(dir: PathBuf, events: EventSender) -> Result<(), ManifestsError
     let mut watcher = watcher(&changed).map_err(|source| watch_error(&dir, source))?;
     let mut shelf = Shelf::default();
     let mut journal = Journal::default();
-    read(&dir).await?;
+    let mut files = look(&mut watcher, &dir).await?;
     loop {
-        // Anew each time, since the directory may have been replaced; watching it twice changes nothing.
-        let watched = watcher.watch(&dir, RecursiveMode::NonRecursive);
-        match read(&dir).await {
-            Ok(files) => {
-                watched.map_err(|source| watch_error(&dir, source))?;
-                let mut reading = shelf.read(&files);
-                for event in std::mem::take(&mut reading.events) {
-                    if events.send(event).is_err() {
-                        return Ok(());
-                    }
-                }
-                journal.tell(reading);
-                settle(&changed).await;
-            }
-            Err(error) => {
-                tracing::error!("{error}; everything stays as it was until then");
-                sleep(RETRY).await;
+        let mut reading = shelf.read(&files);
+        for event in std::mem::take(&mut reading.events) {
+            if events.send(event).is_err() {
+                return Ok(());
             }
         }
+        journal.tell(reading);
+        settle(&changed).await;
+        files = look_until_it_works(&mut watcher, &dir).await;
     }
 }
 
-async fn read(dir: &std::path::Path) -> Result<Vec<File>, ManifestsError> {
+async fn look_until_it_works(watcher: &mut RecommendedWatcher, dir: &Path) -> Vec<File> {
+    let mut is_told = false;
+    loop {
+        match look(watcher, dir).await {
+            Ok(files) => return files,
+            Err(error) if !is_told => tracing::error!("{error}; until then everything stays as it was"),
+            Err(_) => {}
+        }
+        is_told = true;
+        sleep(RETRY).await;
+    }
+}
+
+/// Watches, then reads, so that no change falls between. The directory may have been replaced, so it is watched anew each time;
+/// watching it twice changes nothing.
+async fn look(watcher: &mut RecommendedWatcher, dir: &Path) -> Result<Vec<File>, ManifestsError> {
+    let watched = watcher.watch(dir, RecursiveMode::NonRecursive);
+    let files = read(dir).await?;
+    watched.map_err(|source| watch_error(dir, source))?;
+    Ok(files)
+}
+
+async fn read(dir: &Path) -> Result<Vec<File>, ManifestsError> {
     let path = dir.to_owned();
     let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
     let read = read.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
@@ -82,14 +99,14 @@ async fn read(dir: &std::path::Path) -> Result<Vec<File>, ManifestsError> {
     })
 }
 
-fn watch_error(dir: &std::path::Path, source: notify::Error) -> ManifestsError {
+fn watch_error(dir: &Path, source: notify::Error) -> ManifestsError {
     ManifestsError::Watch {
         dir: dir.to_owned(),
         source,
     }
 }
 
-fn watcher(changed: &Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
+fn watcher(changed: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let changed = Arc::clone(changed);
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_only_a_look(event.kind)) {
