@@ -1,6 +1,9 @@
 //! The cluster as the sources last told it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::{EndpointSlice, Node, ObjectName, Service};
 
@@ -72,4 +75,223 @@ pub struct Changes {
     pub services: BTreeSet<ObjectName>,
     /// Something changed that concerns all of them.
     pub all: bool,
+}
+
+impl Object {
+    /// The name that the object is filed under.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef {
+        let (kind, name) = match self {
+            Self::Service(service) => (ObjectKind::Service, service.name.clone()),
+            Self::EndpointSlice(slice) => (ObjectKind::EndpointSlice, slice.name.clone()),
+            Self::Node(node) => (ObjectKind::Node, ObjectName::cluster_scoped(&node.name)),
+        };
+        ObjectRef { kind, name }
+    }
+}
+
+impl ObjectKind {
+    /// Every kind, for loops.
+    pub const ALL: [Self; 3] = [Self::Service, Self::EndpointSlice, Self::Node];
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Node => "Node",
+        })
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl Changes {
+    /// Adds what another event touched, so that several events can be acted on at once.
+    pub fn merge(&mut self, other: Self) {
+        self.services.extend(other.services);
+        self.all |= other.all;
+    }
+
+    /// Whether nothing was touched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.services.is_empty()
+    }
+}
+
+impl Cluster {
+    /// Files what a source says and tells which Services that may have touched: none if nothing is different.
+    pub fn handle(&mut self, event: ClusterEvent) -> Changes {
+        let mut changes = Changes::default();
+        match event {
+            ClusterEvent::Apply(object) => self.apply(object, &mut changes),
+            ClusterEvent::Delete(reference) => self.delete(&reference, &mut changes),
+            ClusterEvent::Replace(kind, objects) => self.replace(kind, objects, &mut changes),
+        }
+        changes
+    }
+
+    /// Whether the source has listed every kind once: before that, what is missing may only not have been read yet.
+    ///
+    /// A Node that does not exist counts: its list came, and was empty.
+    #[must_use]
+    pub fn has_listed_all(&self) -> bool {
+        ObjectKind::ALL.iter().all(|kind| self.listed.contains(kind))
+    }
+
+    fn apply(&mut self, object: Object, changes: &mut Changes) {
+        match object {
+            Object::Service(service) => {
+                let name = service.name.clone();
+                if put(&mut self.services, name.clone(), service).is_some() {
+                    changes.services.insert(name);
+                }
+            }
+            Object::EndpointSlice(slice) => {
+                let after = slice.service_name();
+                if let Some(before) = put(&mut self.endpoint_slices, slice.name.clone(), slice) {
+                    changes.services.extend(before.map(|slice| slice.service_name()));
+                    changes.services.insert(after);
+                }
+            }
+            Object::Node(node) => {
+                let name = ObjectName::cluster_scoped(&node.name);
+                changes.all |= put(&mut self.nodes, name, node).is_some();
+            }
+        }
+    }
+
+    fn delete(&mut self, reference: &ObjectRef, changes: &mut Changes) {
+        let name = &reference.name;
+        match reference.kind {
+            ObjectKind::Service => {
+                let gone = self.services.remove(name);
+                changes.services.extend(gone.map(|service| service.name));
+            }
+            ObjectKind::EndpointSlice => {
+                let gone = self.endpoint_slices.remove(name);
+                changes.services.extend(gone.map(|slice| slice.service_name()));
+            }
+            ObjectKind::Node => changes.all |= self.nodes.remove(name).is_some(),
+        }
+    }
+
+    fn replace(&mut self, kind: ObjectKind, objects: Vec<Object>, changes: &mut Changes) {
+        self.listed.insert(kind);
+        let kept: BTreeSet<ObjectRef> = objects.iter().map(Object::reference).collect();
+        for name in self.names(kind) {
+            let reference = ObjectRef { kind, name };
+            if !kept.contains(&reference) {
+                self.delete(&reference, changes);
+            }
+        }
+        for object in objects {
+            self.apply(object, changes);
+        }
+    }
+
+    fn names(&self, kind: ObjectKind) -> Vec<ObjectName> {
+        match kind {
+            ObjectKind::Service => self.services.keys().cloned().collect(),
+            ObjectKind::EndpointSlice => self.endpoint_slices.keys().cloned().collect(),
+            ObjectKind::Node => self.nodes.keys().cloned().collect(),
+        }
+    }
+}
+
+/// Files `value`; answers `None` if it was there already, else what was there before.
+fn put<T: PartialEq>(map: &mut BTreeMap<ObjectName, T>, name: ObjectName, value: T) -> Option<Option<T>> {
+    if map.get(&name) == Some(&value) {
+        return None;
+    }
+    Some(map.insert(name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{self, name};
+    use super::*;
+
+    fn service(at: &str) -> Object {
+        Object::Service(samples::service(at, "10.96.0.1"))
+    }
+
+    fn slice(at: &str, of: &str) -> Object {
+        Object::EndpointSlice(samples::slice(at, of, &["10.0.0.1"]))
+    }
+
+    fn touched(changes: &Changes) -> Vec<String> {
+        assert!(!changes.all, "only a Node concerns all Services");
+        changes.services.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_replace_removes_what_is_missing_and_touches_only_what_differs() {
+        let mut cluster = Cluster::default();
+        cluster.handle(ClusterEvent::Apply(service("default/kept")));
+        cluster.handle(ClusterEvent::Apply(service("default/gone")));
+        let list = vec![service("default/kept"), service("default/new")];
+
+        let changes = cluster.handle(ClusterEvent::Replace(ObjectKind::Service, list));
+
+        assert_eq!(touched(&changes), ["default/gone", "default/new"]);
+        let names: Vec<_> = cluster.services.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["default/kept", "default/new"]);
+    }
+
+    #[test]
+    fn an_unchanged_object_touches_nothing() {
+        let mut cluster = Cluster::default();
+        for object in [
+            service("default/a"),
+            slice("default/a-1", "a"),
+            Object::Node(samples::node("here")),
+        ] {
+            assert!(!cluster.handle(ClusterEvent::Apply(object.clone())).is_empty());
+            assert!(cluster.handle(ClusterEvent::Apply(object)).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_slice_touches_the_service_that_it_named_before_and_the_one_it_names_now() {
+        let mut cluster = Cluster::default();
+        let first = cluster.handle(ClusterEvent::Apply(slice("default/s", "old")));
+        let moved = cluster.handle(ClusterEvent::Apply(slice("default/s", "new")));
+        let reference = ObjectRef {
+            kind: ObjectKind::EndpointSlice,
+            name: name("default/s"),
+        };
+        let gone = cluster.handle(ClusterEvent::Delete(reference));
+
+        assert_eq!(touched(&first), ["default/old"]);
+        assert_eq!(touched(&moved), ["default/new", "default/old"]);
+        assert_eq!(touched(&gone), ["default/new"]);
+    }
+
+    #[test]
+    fn a_changed_or_deleted_node_concerns_all_services() {
+        let mut cluster = Cluster::default();
+        let node = samples::node("here");
+        let reference = Object::Node(node.clone()).reference();
+        assert!(cluster.handle(ClusterEvent::Apply(Object::Node(node))).all);
+        assert!(cluster.handle(ClusterEvent::Delete(reference.clone())).all);
+        assert!(cluster.handle(ClusterEvent::Delete(reference)).is_empty());
+    }
+
+    #[test]
+    fn everything_is_listed_only_after_a_replace_of_every_kind() {
+        let mut cluster = Cluster::default();
+        cluster.handle(ClusterEvent::Apply(service("default/a")));
+        for kind in ObjectKind::ALL {
+            assert!(!cluster.has_listed_all());
+            cluster.handle(ClusterEvent::Replace(kind, Vec::new()));
+        }
+        assert!(cluster.has_listed_all());
+    }
 }

@@ -16,6 +16,33 @@ pub struct Desired {
     pub service_ports: BTreeMap<ServicePortId, ServicePort>,
     /// Where traffic goes. Every list that a frontend can name is here, also when it is empty.
     pub lists: BTreeMap<ListKey, EndpointList>,
+    /// Frontends that two Service ports claim: only for the log, a dataplane has nothing to do.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A frontend that more than one Service port claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What is claimed.
+    pub frontend: FrontendKey,
+    /// Who is served there: the first in the order of Service names.
+    pub winner: ServicePortId,
+    /// Who is not.
+    pub loser: ServicePortId,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            frontend,
+            winner,
+            loser,
+        } = self;
+        write!(
+            f,
+            "{frontend} belongs to Service port {winner}, so {loser} is not served there; change one of them"
+        )
+    }
 }
 
 /// `namespace/name:port` and protocol: what kube-proxy identifies a Service port by.
@@ -61,6 +88,22 @@ pub struct FrontendKey {
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
+}
+
+impl fmt::Display for FrontendKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            address,
+            port,
+            protocol,
+        } = self;
+        match address {
+            FrontendAddress::Ip(IpAddr::V4(address)) => write!(f, "{address}:{port}/{protocol}"),
+            FrontendAddress::Ip(IpAddr::V6(address)) => write!(f, "[{address}]:{port}/{protocol}"),
+            FrontendAddress::AnyNode(Family::V4) => write!(f, "IPv4 node port {port}/{protocol}"),
+            FrontendAddress::AnyNode(Family::V6) => write!(f, "IPv6 node port {port}/{protocol}"),
+        }
+    }
 }
 
 /// The destination address of a frontend.

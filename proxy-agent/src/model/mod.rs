@@ -6,12 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod compute;
 mod desired;
+mod endpoints;
 mod objects;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod samples;
 
 pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
+pub use compute::compute;
 pub use desired::{
-    Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
+    Conflict, Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
     Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
 };
 pub use objects::{

@@ -14,6 +14,23 @@ pub struct ObjectName {
     pub name: String,
 }
 
+impl ObjectName {
+    /// A name in a namespace.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The name of an object without a namespace, such as a Node.
+    #[must_use]
+    pub fn cluster_scoped(name: &str) -> Self {
+        Self::new("", name)
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.namespace.is_empty() {
@@ -132,6 +149,14 @@ pub struct EndpointSlice {
     pub ports: Vec<SlicePort>,
     /// `endpoints`: those with an address of the slice's family.
     pub endpoints: Vec<SliceEndpoint>,
+}
+
+impl EndpointSlice {
+    /// The Service that the slice belongs to.
+    #[must_use]
+    pub fn service_name(&self) -> ObjectName {
+        ObjectName::new(&self.name.namespace, &self.service)
+    }
 }
 
 /// One entry of `ports` of an EndpointSlice: the target port, already resolved to a number by the slice controller.

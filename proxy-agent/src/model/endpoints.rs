@@ -1,0 +1,268 @@
+//! Which endpoints a Service port has, and which of them its clients may use.
+//!
+//! ```text
+//! slices ──join──▶ [Candidate] ──usable(scope)──▶ [Endpoint]
+//! ```
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::{
+    Endpoint, EndpointList, EndpointSlice, Family, NodeContext, Scope, ServicePortId, SliceEndpoint,
+};
+
+/// An endpoint of one Service port, usable or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate<'a> {
+    address: IpAddr,
+    port: u16,
+    local: bool,
+    source: &'a SliceEndpoint,
+}
+
+impl Candidate<'_> {
+    fn is_ready(&self) -> bool {
+        self.source.ready
+    }
+
+    /// Leaving, but still answering: used only when nothing is ready.
+    fn is_fallback(&self) -> bool {
+        self.source.serving && self.source.terminating
+    }
+
+    /// Which of two entries for one address and port counts: the local one, then the more usable one.
+    fn rank(&self) -> (bool, bool, bool) {
+        (self.local, self.is_ready(), self.is_fallback())
+    }
+
+    fn in_scope(&self, scope: Scope) -> bool {
+        scope == Scope::Cluster || self.local
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            address: self.address,
+            port: self.port,
+            weight: 1,
+            local: self.local,
+        }
+    }
+}
+
+/// The endpoints that the slices of a Service give to one of its ports, in ascending order, without duplicates.
+///
+/// `slices` are those of the port's Service in the order of their names. Slices of one Service may have different ports.
+pub(super) fn join<'a>(
+    slices: &[&'a EndpointSlice],
+    family: Family,
+    port: &ServicePortId,
+    node: &NodeContext,
+) -> Vec<Candidate<'a>> {
+    let mut found: BTreeMap<(IpAddr, u16), Candidate<'a>> = BTreeMap::new();
+    for slice in slices.iter().filter(|slice| slice.family == family) {
+        let matching = slice
+            .ports
+            .iter()
+            .filter(|at| at.name == port.port && at.protocol == port.protocol);
+        for target in matching {
+            for source in &slice.endpoints {
+                add(&mut found, candidate(source, target.port, node));
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn candidate<'a>(source: &'a SliceEndpoint, port: u16, node: &NodeContext) -> Candidate<'a> {
+    let local = source.node_name.as_ref() == Some(&node.name);
+    Candidate {
+        address: source.address,
+        port,
+        local,
+        source,
+    }
+}
+
+fn add<'a>(found: &mut BTreeMap<(IpAddr, u16), Candidate<'a>>, new: Candidate<'a>) {
+    let key = (new.address, new.port);
+    if found.get(&key).is_none_or(|old| old.rank() < new.rank()) {
+        found.insert(key, new);
+    }
+}
+
+/// Whether any endpoint of the cluster could answer: if not, clients are refused instead of left waiting.
+pub(super) fn any_usable(candidates: &[Candidate<'_>]) -> bool {
+    candidates
+        .iter()
+        .any(|candidate| candidate.is_ready() || candidate.is_fallback())
+}
+
+/// The endpoints that clients of this scope are sent to: the ready ones, else those that terminate but still serve.
+///
+/// The two scopes fall back independently. Topology hints are ignored: every ready endpoint counts.
+pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope) -> EndpointList {
+    let in_scope = || candidates.iter().filter(|candidate| candidate.in_scope(scope));
+    let ready: Vec<Endpoint> = in_scope()
+        .filter(|at| at.is_ready())
+        .map(Candidate::endpoint)
+        .collect();
+    if !ready.is_empty() {
+        return EndpointList { endpoints: ready };
+    }
+    EndpointList {
+        endpoints: in_scope()
+            .filter(|at| at.is_fallback())
+            .map(Candidate::endpoint)
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Protocol, SlicePort,
+        samples::{self, HERE, name, slice},
+    };
+    use super::*;
+
+    /// What a port named `port` gets from the slices, in both scopes.
+    fn lists(slices: &[EndpointSlice], port: &str) -> (Vec<String>, Vec<String>) {
+        let slices: Vec<&EndpointSlice> = slices.iter().collect();
+        let id = ServicePortId {
+            service: name("default/web"),
+            port: port.to_owned(),
+            protocol: Protocol::Tcp,
+        };
+        let node = NodeContext {
+            name: HERE.to_owned(),
+        };
+        let candidates = join(&slices, Family::V4, &id, &node);
+        let show = |scope| {
+            let list = usable(&candidates, scope);
+            list.endpoints
+                .iter()
+                .map(|at| format!("{}:{}", at.address, at.port))
+                .collect()
+        };
+        (show(Scope::Cluster), show(Scope::Local))
+    }
+
+    fn one(endpoints: &[&str]) -> (Vec<String>, Vec<String>) {
+        lists(&[slice("default/web-1", "web", endpoints)], "")
+    }
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn ready_endpoints_come_in_the_order_of_their_addresses() {
+        let (cluster, local) = one(&["10.0.0.10", "10.0.0.9 @here", "10.0.0.1 @there"]);
+        assert_eq!(cluster, ["10.0.0.1:8080", "10.0.0.9:8080", "10.0.0.10:8080"]);
+        assert_eq!(local, ["10.0.0.9:8080"]);
+    }
+
+    #[test]
+    fn terminating_endpoints_that_serve_are_used_only_when_nothing_is_ready() {
+        for (endpoints, cluster, local) in [
+            (
+                vec!["10.0.0.1 ready", "10.0.0.2 serving-terminating"],
+                vec!["10.0.0.1:8080"],
+                vec![],
+            ),
+            (
+                vec!["10.0.0.1 unready", "10.0.0.2 serving-terminating"],
+                vec!["10.0.0.2:8080"],
+                vec![],
+            ),
+            (
+                vec!["10.0.0.1 unready", "10.0.0.2 @here terminating"],
+                vec![],
+                vec![],
+            ),
+            (
+                vec!["10.0.0.1 @there", "10.0.0.2 @here serving-terminating"],
+                vec!["10.0.0.1:8080"],
+                vec!["10.0.0.2:8080"],
+            ),
+        ] {
+            assert_eq!(
+                one(&endpoints),
+                (strings(&cluster), strings(&local)),
+                "{endpoints:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn slices_of_one_service_may_have_different_ports_for_one_name() {
+        let mut second = slice("default/web-2", "web", &["10.0.0.1", "10.0.0.2"]);
+        second.ports[0].port = 9090;
+        let (cluster, _) = lists(&[slice("default/web-1", "web", &["10.0.0.1"]), second], "");
+        assert_eq!(cluster, ["10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.2:9090"]);
+    }
+
+    #[test]
+    fn ports_join_by_name_and_protocol() {
+        let mut both = slice("default/web-1", "web", &["10.0.0.1"]);
+        both.ports = [
+            ("http", Protocol::Tcp, 1),
+            ("http", Protocol::Udp, 2),
+            ("other", Protocol::Tcp, 3),
+        ]
+        .map(|(name, protocol, port)| SlicePort {
+            name: name.to_owned(),
+            protocol,
+            port,
+        })
+        .into();
+        assert_eq!(lists(&[both], "http").0, ["10.0.0.1:1"]);
+    }
+
+    #[test]
+    fn of_two_entries_for_one_address_the_local_one_wins_then_the_ready_one() {
+        for (first, second, cluster, local) in [
+            ("10.0.0.1 unready", "10.0.0.1", vec!["10.0.0.1:8080"], vec![]),
+            ("10.0.0.1", "10.0.0.1 unready", vec!["10.0.0.1:8080"], vec![]),
+            (
+                "10.0.0.1 @there",
+                "10.0.0.1 @here",
+                vec!["10.0.0.1:8080"],
+                vec!["10.0.0.1:8080"],
+            ),
+            ("10.0.0.1 @here unready", "10.0.0.1 @there", vec![], vec![]),
+        ] {
+            let slices = [
+                slice("default/a", "web", &[first]),
+                slice("default/b", "web", &[second]),
+            ];
+            assert_eq!(
+                lists(&slices, ""),
+                (strings(&cluster), strings(&local)),
+                "{first}, {second}"
+            );
+        }
+    }
+
+    #[test]
+    fn slices_of_the_other_family_are_left_out() {
+        let slices = [
+            slice("default/a", "web", &["fd00::1"]),
+            slice("default/b", "web", &["10.0.0.1"]),
+        ];
+        assert_eq!(lists(&slices, "").0, ["10.0.0.1:8080"]);
+    }
+
+    #[test]
+    fn only_a_ready_or_a_serving_terminating_endpoint_counts_as_usable() {
+        for (state, expected) in [
+            ("ready", true),
+            ("serving-terminating", true),
+            ("terminating", false),
+            ("unready", false),
+        ] {
+            let source = samples::endpoint(&format!("10.0.0.1 {state}"));
+            let candidates = [candidate(&source, 80, &NodeContext::default())];
+            assert_eq!(any_usable(&candidates), expected, "{state}");
+        }
+    }
+}

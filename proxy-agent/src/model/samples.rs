@@ -1,0 +1,91 @@
+//! Small objects for the tests of the model.
+
+use super::{
+    EndpointSlice, Family, Node, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
+    TrafficPolicy,
+};
+
+/// The node that the tests compute for.
+pub(super) const HERE: &str = "here";
+
+/// `namespace/name`.
+pub(super) fn name(text: &str) -> ObjectName {
+    let (namespace, name) = text.split_once('/').expect("namespace/name");
+    ObjectName::new(namespace, name)
+}
+
+/// A Service with one unnamed TCP port 80.
+pub(super) fn service(at: &str, cluster_ip: &str) -> Service {
+    Service {
+        name: name(at),
+        cluster_ips: vec![cluster_ip.parse().expect("an address")],
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        source_ranges: Vec::new(),
+        ports: vec![port("", Protocol::Tcp, 80)],
+        internal_traffic_policy: TrafficPolicy::Cluster,
+        external_traffic_policy: TrafficPolicy::Cluster,
+        session_affinity: None,
+        health_check_node_port: None,
+    }
+}
+
+/// A Service port without a node port.
+pub(super) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortSpec {
+    ServicePortSpec {
+        name: name.to_owned(),
+        protocol,
+        port,
+        node_port: None,
+    }
+}
+
+/// A slice with one unnamed TCP port 8080; endpoints as in [`endpoint`].
+pub(super) fn slice(at: &str, service: &str, endpoints: &[&str]) -> EndpointSlice {
+    let endpoints: Vec<SliceEndpoint> = endpoints.iter().map(|text| endpoint(text)).collect();
+    EndpointSlice {
+        name: name(at),
+        service: service.to_owned(),
+        family: endpoints
+            .first()
+            .map_or(Family::V4, |endpoint| Family::of(endpoint.address)),
+        ports: vec![SlicePort {
+            name: String::new(),
+            protocol: Protocol::Tcp,
+            port: 8080,
+        }],
+        endpoints,
+    }
+}
+
+/// `ADDRESS [@NODE] [ready|serving-terminating|terminating|unready]`, ready if it does not say.
+pub(super) fn endpoint(text: &str) -> SliceEndpoint {
+    let mut words = text.split(' ');
+    let mut endpoint = SliceEndpoint {
+        address: words.next().expect("an address").parse().expect("an address"),
+        ready: true,
+        serving: true,
+        terminating: false,
+        node_name: None,
+        zone_hints: Vec::new(),
+        node_hints: Vec::new(),
+    };
+    for word in words {
+        match word {
+            "ready" => {}
+            "serving-terminating" => (endpoint.ready, endpoint.terminating) = (false, true),
+            "terminating" => (endpoint.ready, endpoint.serving, endpoint.terminating) = (false, false, true),
+            "unready" => (endpoint.ready, endpoint.serving) = (false, false),
+            node => endpoint.node_name = Some(node.trim_start_matches('@').to_owned()),
+        }
+    }
+    endpoint
+}
+
+/// A Node without addresses.
+pub(super) fn node(name: &str) -> Node {
+    Node {
+        name: name.to_owned(),
+        ..Node::default()
+    }
+}

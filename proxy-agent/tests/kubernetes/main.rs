@@ -1,0 +1,237 @@
+//! The Kubernetes source against an API server that speaks real HTTP.
+
+mod api_server;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api_server::{ApiServer, NODES, SERVICES, SLICES};
+use proxy_agent::{
+    model::{Changes, Cluster, ClusterEvent, NodeContext, compute},
+    source::kubernetes,
+};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn service(name: &str, port: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": "default", "annotations": {"note": "x"}},
+        "spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "ports": [{"port": port, "protocol": "TCP"}]},
+        "status": {"loadBalancer": {}},
+    })
+}
+
+fn slice(service: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": format!("{service}-1"), "namespace": "default", "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+    })
+}
+
+fn node(zone: &str) -> Value {
+    let labels = json!({"topology.kubernetes.io/zone": zone});
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here", "labels": labels}})
+}
+
+/// The source and the cluster as its events tell it.
+struct Watched {
+    events: mpsc::UnboundedReceiver<ClusterEvent>,
+    cluster: Cluster,
+    changes: Changes,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Watched {
+    async fn new(server: &ApiServer) -> Result<Self> {
+        let client = kubernetes::client(None, Some(&server.url)).await?;
+        let (sender, events) = mpsc::unbounded_channel();
+        let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
+        Ok(Self {
+            events,
+            cluster: Cluster::default(),
+            changes: Changes::default(),
+            task,
+        })
+    }
+
+    /// Follows the events until everything is listed and the Services are these, as `name:port`.
+    async fn until(&mut self, expected: &[&str]) -> Result<()> {
+        self.until_cluster(&format!("{expected:?}"), |cluster| services(cluster) == expected)
+            .await
+    }
+
+    async fn until_cluster(&mut self, what: &str, is_so: impl Fn(&Cluster) -> bool) -> Result<()> {
+        let follow = async {
+            while !self.cluster.has_listed_all() || !is_so(&self.cluster) {
+                let event = self.events.recv().await.context("the source ended")?;
+                self.changes.merge(self.cluster.handle(event));
+            }
+            Ok(())
+        };
+        let result = timeout(PATIENCE, follow).await;
+        result.with_context(|| format!("expected {what}, have {:?}", services(&self.cluster)))?
+    }
+}
+
+fn services(cluster: &Cluster) -> Vec<String> {
+    let services = cluster.services.values();
+    services
+        .map(|service| format!("{}:{}", service.name.name, service.ports[0].port))
+        .collect()
+}
+
+#[tokio::test]
+async fn objects_are_listed_and_their_changes_watched() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.apply(SERVICES, service("a", json!(80)));
+    server.apply(SLICES, slice("a", "10.0.0.1"));
+    server.apply(NODES, node("east"));
+    let mut watched = Watched::new(&server).await?;
+    watched.until(&["a:80"]).await?;
+    let desired = compute(
+        &watched.cluster,
+        &NodeContext {
+            name: "here".to_owned(),
+        },
+    );
+    assert_eq!(
+        desired
+            .lists
+            .values()
+            .map(|list| list.endpoints.len())
+            .collect::<Vec<_>>(),
+        [1]
+    );
+
+    server.apply(SERVICES, service("b", json!(81)));
+    watched.until(&["a:80", "b:81"]).await?;
+    server.apply(SERVICES, service("b", json!(82)));
+    watched.until(&["a:80", "b:82"]).await?;
+    server.delete(SERVICES, "a");
+    watched.until(&["b:82"]).await?;
+    server.delete(SLICES, "a-1");
+    watched
+        .until_cluster("no slice", |cluster| cluster.endpoint_slices.is_empty())
+        .await?;
+    server.apply(NODES, node("west"));
+    let is_west = |cluster: &Cluster| {
+        cluster
+            .nodes
+            .values()
+            .any(|node| node.zone.as_deref() == Some("west"))
+    };
+    watched.until_cluster("zone west", is_west).await
+}
+
+#[tokio::test]
+async fn only_what_a_service_proxy_needs_is_asked_for() -> Result<()> {
+    let server = ApiServer::start().await?;
+    let mut watched = Watched::new(&server).await?;
+    watched.until(&[]).await?;
+    let requests = server.requests();
+    for (path, selector) in [
+        (
+            SERVICES,
+            "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
+        ),
+        (SERVICES, "fieldSelector=spec.clusterIP%21%3DNone"),
+        (SLICES, "labelSelector=%21service.kubernetes.io%2Fheadless"),
+        (NODES, "fieldSelector=metadata.name%3Dhere"),
+    ] {
+        let mut of_path = requests
+            .iter()
+            .filter(|request| request.starts_with(&format!("{path}?")))
+            .peekable();
+        assert!(of_path.peek().is_some(), "{path} was asked for: {requests:?}");
+        assert!(
+            of_path.all(|request| request.contains(selector)),
+            "{path} with {selector}: {requests:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_malformed_object_stalls_nothing_and_its_last_good_version_stays() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.apply(SERVICES, service("a", json!(80)));
+    server.apply(SERVICES, service("never-good", json!("eighty")));
+    let mut watched = Watched::new(&server).await?;
+    watched.until(&["a:80"]).await?;
+
+    server.apply(SERVICES, service("a", json!("eighty")));
+    server.apply(SERVICES, service("b", json!(81)));
+    watched.until(&["a:80", "b:81"]).await?;
+
+    server.delete_unseen(SERVICES, "b");
+    server.expire(SERVICES);
+    watched.until(&["a:80"]).await?;
+
+    server.apply(SERVICES, service("never-good", json!(82)));
+    watched.until(&["a:80", "never-good:82"]).await?;
+    server.delete(SERVICES, "a");
+    watched.until(&["never-good:82"]).await
+}
+
+#[tokio::test]
+async fn an_expired_version_leads_to_a_new_list_that_removes_what_is_gone() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.apply(SERVICES, service("a", json!(80)));
+    server.apply(SERVICES, service("b", json!(81)));
+    let mut watched = Watched::new(&server).await?;
+    watched.until(&["a:80", "b:81"]).await?;
+
+    watched.changes = Changes::default();
+    server.delete_unseen(SERVICES, "b");
+    server.expire(SERVICES);
+    watched.until(&["a:80"]).await?;
+    let touched: Vec<_> = watched.changes.services.iter().map(ToString::to_string).collect();
+    assert_eq!(touched, ["default/b"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_taken_up_where_it_ended() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.apply(SERVICES, service("a", json!(80)));
+    let mut watched = Watched::new(&server).await?;
+    watched.until(&["a:80"]).await?;
+
+    for port in [81, 82] {
+        server.cut_connections();
+        server.apply(SERVICES, service("a", json!(port)));
+        watched.until(&[&format!("a:{port}")]).await?;
+    }
+    let is_list = |request: &&String| request.starts_with(SERVICES) && !request.contains("watch=true");
+    assert_eq!(
+        server.requests().iter().filter(is_list).count(),
+        1,
+        "{:?}",
+        server.requests()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_source_ends_when_nobody_receives() -> Result<()> {
+    let server = ApiServer::start().await?;
+    let client = kubernetes::client(None, Some(&server.url)).await?;
+    let (sender, events) = mpsc::unbounded_channel();
+    drop(events);
+    timeout(PATIENCE, kubernetes::run(client, "here".to_owned(), sender)).await?;
+    Ok(())
+}
