@@ -9,3 +9,4 @@
 //! means), `dataplane::bpf::encode` (how the maps say it).
 
 pub mod model;
+pub mod node;
