@@ -93,10 +93,35 @@ fn drain(events: &mut (impl Stream + Unpin)) {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::{link::LinkMessage, route::RouteMessage};
     use tokio::sync::watch::channel;
 
     use super::*;
     use crate::node::Link;
+
+    fn route(prefix_length: u8) -> RouteNetlinkMessage {
+        let mut route = RouteMessage::default();
+        route.header.destination_prefix_length = prefix_length;
+        RouteNetlinkMessage::NewRoute(route)
+    }
+
+    #[test]
+    fn links_default_routes_and_overruns_are_changes_and_other_routes_are_not() {
+        let cases = [
+            (
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(LinkMessage::default())),
+                true,
+            ),
+            (NetlinkPayload::InnerMessage(route(0)), true),
+            (NetlinkPayload::InnerMessage(route(24)), false),
+            (NetlinkPayload::Overrun(Vec::new()), true),
+            (NetlinkPayload::Noop, false),
+        ];
+        for (payload, expected) in cases {
+            let message = NetlinkMessage::new(Default::default(), payload);
+            assert_eq!(is_change(&message), expected, "{message:?}");
+        }
+    }
 
     #[test]
     fn facts_that_have_not_changed_wake_nobody() {
