@@ -8,5 +8,10 @@
 //! To add a Service field: `model::objects` (the field), `source::convert` (where it comes from), `model::compute` (what it
 //! means), `dataplane::bpf::encode` (how the maps say it).
 
+pub mod agent;
+pub mod cli;
+pub mod dataplane;
 pub mod model;
+pub mod node;
 pub mod source;
+pub mod sync;

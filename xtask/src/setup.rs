@@ -1,0 +1,288 @@
+//! Installs what is missing, and costs nothing when nothing is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+use crate::exec;
+
+/// The version of bpf-linker that reads what rustc 1.95's LLVM writes.
+pub(crate) const BPF_LINKER: &str = "0.10.1";
+/// Programs that the demo and the tests call, and the Debian packages that have them.
+const TOOLS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("bpftool", "bpftool"),
+    ("conntrack", "conntrack"),
+];
+/// The suite of Debian that has the Rust versions of the last months.
+const SUITE: &str = "trixie-backports";
+
+/// Everything.
+pub(crate) fn all() -> Result<()> {
+    toolchain()?;
+    packages()?;
+    eprintln!("setup: nothing is missing");
+    Ok(())
+}
+
+/// What building needs.
+pub(crate) fn toolchain() -> Result<()> {
+    rust_src()?;
+    bpf_linker()
+}
+
+/// Whether rustc takes unstable options by itself.
+pub(crate) fn is_nightly() -> Result<bool> {
+    Ok(rustc(&["--version"])?.contains("nightly"))
+}
+
+/// What the demo and the kernel tests call.
+pub(crate) fn packages() -> Result<()> {
+    let missing = TOOLS.iter().filter(|(program, _)| !exec::is_installed(program));
+    let missing: Vec<_> = missing.map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get update && apt-get install --yes {}", missing.join(" "));
+    ensure!(
+        exec::is_installed("apt-get"),
+        "missing: {}; install them with your package manager",
+        missing.join(", ")
+    );
+    ensure!(
+        geteuid().is_root(),
+        "missing: {}; as root: {by_hand}",
+        missing.join(", ")
+    );
+    if install(&missing).is_err() {
+        let mut update = exec::command("apt-get", &["update", "-qq"]);
+        exec::quiet(
+            &mut update,
+            "reading the list of Debian packages",
+            "check the machine's apt sources",
+        )?;
+        install(&missing).with_context(|| format!("by hand: {by_hand}"))?;
+    }
+    Ok(())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let mut apt = exec::command("apt-get", &["install", "--yes", "--no-install-recommends", "-qq"]);
+    apt.args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+    exec::quiet(
+        &mut apt,
+        "installing Debian packages",
+        "reading the list of packages anew may help",
+    )
+    .map(drop)
+}
+
+fn bpf_linker() -> Result<()> {
+    let version = exec::output(&mut exec::command("bpf-linker", &["--version"]), "");
+    if version.is_ok_and(|text| text.split_whitespace().nth(1) == Some(BPF_LINKER)) {
+        return Ok(());
+    }
+    eprintln!("bpf-linker {BPF_LINKER} is missing: building it takes about two minutes");
+    let mut install = exec::cargo(&[
+        "install",
+        "bpf-linker",
+        "--version",
+        BPF_LINKER,
+        "--locked",
+        "--force",
+    ]);
+    exec::run(
+        &mut install,
+        "it needs a C compiler (gcc) and access to crates.io",
+    )
+}
+
+fn rustc(arguments: &[&str]) -> Result<String> {
+    let text = exec::output(&mut exec::command("rustc", arguments), "install Rust with rustup")?;
+    Ok(text.trim().to_owned())
+}
+
+/// The standard library's source, which `-Z build-std` compiles for BPF: the first way that works.
+fn rust_src() -> Result<()> {
+    let folder = PathBuf::from(rustc(&["--print", "sysroot"])?).join("lib/rustlib/src/rust");
+    if has_source(&folder) || (from_rustup() && has_source(&folder)) {
+        return Ok(());
+    }
+    from_debian(&folder).context(
+        "the source of Rust's standard library is missing: run `rustup component add rust-src` where rustup can download it",
+    )
+}
+
+fn has_source(folder: &Path) -> bool {
+    folder.join("library/core/Cargo.toml").exists()
+}
+
+fn from_rustup() -> bool {
+    let mut rustup = exec::command("rustup", &["component", "add", "rust-src"]);
+    exec::quiet(&mut rustup, "downloading rust-src", "").is_ok()
+}
+
+/// Debian packages the same source. Its suite is read beside the machine's own sources, from the mirrors that those name.
+fn from_debian(folder: &Path) -> Result<()> {
+    ensure!(
+        exec::is_installed("apt-get"),
+        "this is no Debian machine, whose rust-src package would do as well"
+    );
+    let version = rustc(&["--version"])?;
+    let version = version
+        .split_whitespace()
+        .nth(1)
+        .context("`rustc --version` names no version")?;
+    for mirror in mirrors()? {
+        let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+        if let Some(source) = unpack_from(&work, &mirror, version)? {
+            return put_in_place(&source, folder);
+        }
+    }
+    bail!("Debian's {SUITE} has no rust-src for rustc {version}")
+}
+
+fn mirrors() -> Result<Vec<String>> {
+    let mut targets = exec::command(
+        "apt-get",
+        &["indextargets", "--format", "$(SITE)", "Created-By: Packages"],
+    );
+    let text = exec::output(&mut targets, "check the machine's apt sources")?;
+    let mut mirrors: Vec<_> = text
+        .lines()
+        .filter(|site| !site.contains("security"))
+        .map(str::to_owned)
+        .collect();
+    mirrors.sort();
+    mirrors.dedup();
+    Ok(mirrors)
+}
+
+/// The unpacked source, if the mirror has it for exactly this version.
+fn unpack_from(work: &TempDir, mirror: &str, version: &str) -> Result<Option<PathBuf>> {
+    let folder = work.path();
+    let list =
+        format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {SUITE} main\n");
+    fs::write(folder.join("list"), list).context("cannot write a list of apt sources")?;
+    fs::create_dir_all(folder.join("lists/partial")).context("cannot make a folder for apt's lists")?;
+    if exec::quiet(
+        apt(folder, "apt-get").args(["update", "-qq"]),
+        "asking Debian for rust-src",
+        "",
+    )
+    .is_err()
+    {
+        return Ok(None);
+    }
+    let known = exec::output(apt(folder, "apt-cache").args(["madison", "rust-src"]), "")?;
+    let Some(package) = package_version(&known, version) else {
+        return Ok(None);
+    };
+    let mut download = apt(folder, "apt-get");
+    download.args(["download", "-qq", &format!("rust-src={package}")]);
+    exec::quiet(&mut download, "downloading rust-src", "check the network")?;
+    Ok(Some(unpack(folder)?.join(format!("usr/src/rustc-{version}"))))
+}
+
+fn unpack(folder: &Path) -> Result<PathBuf> {
+    let is_deb = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
+    let files = fs::read_dir(folder).context("cannot list the download")?;
+    let deb = files
+        .flatten()
+        .map(|file| file.path())
+        .find(is_deb)
+        .context("apt-get downloaded no package")?;
+    let unpacked = folder.join("unpacked");
+    let mut dpkg = exec::command("dpkg-deb", &["-x"]);
+    exec::quiet(
+        dpkg.args([&deb, &unpacked]),
+        "unpacking rust-src",
+        "check the space in /tmp",
+    )?;
+    Ok(unpacked)
+}
+
+fn apt(folder: &Path, program: &str) -> Command {
+    let mut apt = exec::command(
+        program,
+        &["-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0"],
+    );
+    apt.arg("-o")
+        .arg(format!("Dir::Etc::sourcelist={}", folder.join("list").display()));
+    apt.arg("-o")
+        .arg(format!("Dir::State::lists={}", folder.join("lists").display()));
+    apt.current_dir(folder);
+    apt
+}
+
+/// The version column of `apt-cache madison` that begins with the compiler's version.
+fn package_version<'a>(madison: &'a str, version: &str) -> Option<&'a str> {
+    let versions = madison
+        .lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .map(str::trim);
+    versions.into_iter().find(|found| {
+        found
+            .strip_prefix(version)
+            .is_some_and(|rest| rest.starts_with('+'))
+    })
+}
+
+/// Copied first and renamed then: an interrupted copy would pass for the whole source.
+fn put_in_place(source: &Path, folder: &Path) -> Result<()> {
+    let partial = folder.with_extension("partial");
+    let remedy = "the toolchain's folder must be writable";
+    let parent = folder.parent().context("the sysroot has no parent folder")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}: {remedy}", parent.display()))?;
+    // The package links some of its files to other places of itself.
+    let mut copy = exec::command("cp", &["-rLT"]);
+    exec::quiet(copy.arg(source).arg(&partial), "copying rust-src", remedy)?;
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot replace {}", folder.display()))?;
+    }
+    fs::rename(&partial, folder).with_context(|| format!("cannot make {}: {remedy}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MADISON: &str = "
+  rust-src | 1.96.0+dfsg1-1~bpo13+1 | mirror trixie-backports/main amd64 Packages
+  rust-src | 1.95.0+dfsg1-2~bpo13+1 | mirror trixie-backports/main amd64 Packages
+     rustc | 1.95.0+dfsg1-2~bpo13+1 | mirror trixie-backports/main Sources
+";
+
+    #[test]
+    fn the_package_of_exactly_the_compilers_version_is_taken() {
+        assert_eq!(package_version(MADISON, "1.95.0"), Some("1.95.0+dfsg1-2~bpo13+1"));
+    }
+
+    #[test]
+    fn a_package_of_another_version_is_not_taken() {
+        assert_eq!(package_version(MADISON, "1.95"), None);
+        assert_eq!(package_version(MADISON, "1.94.0"), None);
+        assert_eq!(package_version("", "1.95.0"), None);
+    }
+
+    #[test]
+    fn source_is_put_in_place_whole_and_replaces_a_torn_copy() {
+        let work = tempfile::tempdir().unwrap();
+        let (source, folder) = (work.path().join("source"), work.path().join("lib/rust"));
+        fs::create_dir_all(source.join("library/core")).unwrap();
+        fs::write(source.join("library/core/Cargo.toml"), "[package]").unwrap();
+        fs::create_dir_all(folder.join("library")).unwrap();
+        fs::write(folder.join("library/torn"), "").unwrap();
+        put_in_place(&source, &folder).unwrap();
+        assert!(has_source(&folder));
+        assert!(!folder.join("library/torn").exists());
+        assert!(!folder.with_extension("partial").exists());
+    }
+}

@@ -1,0 +1,188 @@
+//! Every test that this machine can run, one binary after the other, each with a time limit.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::unistd::geteuid;
+use serde_json::Value;
+
+use crate::{
+    build::{self, Built},
+    exec,
+    runner::{self, LIMIT},
+    setup,
+    summary::Summary,
+};
+
+/// The package whose tests need root and the BPF object.
+pub(crate) const KERNEL_TESTS: &str = "kube-portal-tests";
+
+/// Runs the tests whose name contains `filter`, building what they need.
+pub(crate) fn run(filter: Option<&str>) -> Result<Summary> {
+    if why_no_kernel_tests().is_some() {
+        return Ok(all(None, filter));
+    }
+    setup::packages()?;
+    Ok(all(Some(&build::run(true)?), filter))
+}
+
+/// Runs them with what was built before.
+pub(crate) fn all(built: Option<&Built>, filter: Option<&str>) -> Summary {
+    let mut summary = host(built, filter);
+    exec::headline("tests that need root and the kernel");
+    match why_no_kernel_tests() {
+        Some(reason) => summary.skip(format!("all tests of {KERNEL_TESTS}: {reason}")),
+        None => summary.merge(binaries(&["--package", KERNEL_TESTS], built, filter)),
+    }
+    summary
+}
+
+/// Why the tests that need the kernel cannot run, if so.
+pub(crate) fn why_no_kernel_tests() -> Option<&'static str> {
+    (!geteuid().is_root()).then_some("network namespaces and BPF need root; run `cargo xtask test` as root")
+}
+
+/// Unit tests, integration tests and examples in the documentation of all other crates.
+fn host(built: Option<&Built>, filter: Option<&str>) -> Summary {
+    let packages = ["--workspace", "--exclude", KERNEL_TESTS];
+    exec::headline("tests of each crate");
+    let mut summary = binaries(&packages, built, filter);
+    exec::headline("examples in the documentation");
+    let mut cargo = exec::cargo(&["test", "--locked", "--doc", "--no-fail-fast"]);
+    prepare(cargo.args(packages), built);
+    cargo.arg("--").args(filter);
+    count(
+        &mut summary,
+        "documentation",
+        runner::run("documentation", &mut cargo, LIMIT),
+    );
+    summary
+}
+
+fn count(summary: &mut Summary, name: &str, outcome: Result<Summary>) {
+    match outcome {
+        Ok(counted) => summary.merge(counted),
+        Err(error) => summary.add(name, Err(error)),
+    }
+}
+
+fn binaries(packages: &[&str], built: Option<&Built>, filter: Option<&str>) -> Summary {
+    let mut summary = Summary::default();
+    match compile(packages, built) {
+        Ok(binaries) => {
+            for binary in binaries {
+                let mut command = binary.command(filter);
+                prepare(&mut command, built);
+                count(
+                    &mut summary,
+                    &binary.name,
+                    runner::run(&binary.name, &mut command, LIMIT),
+                );
+            }
+        }
+        Err(error) => summary.add("building the tests", Err(error)),
+    }
+    summary
+}
+
+/// Tells the agent's build script and the tests what was built before.
+fn prepare(command: &mut Command, built: Option<&Built>) {
+    if let Some(Built { object, agent }) = built {
+        command.env(build::OBJECT, object).env(build::AGENT, agent);
+    }
+}
+
+/// A compiled test binary.
+#[derive(Debug, PartialEq, Eq)]
+struct Binary {
+    /// Package and target.
+    name: String,
+    path: PathBuf,
+    /// The package's folder, where cargo runs tests too.
+    folder: PathBuf,
+}
+
+impl Binary {
+    fn command(&self, filter: Option<&str>) -> Command {
+        let mut command = Command::new(&self.path);
+        // The output of passed tests holds their `SKIPPED` lines.
+        command
+            .arg("--show-output")
+            .args(filter)
+            .current_dir(&self.folder);
+        command.env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+    }
+}
+
+fn compile(packages: &[&str], built: Option<&Built>) -> Result<Vec<Binary>> {
+    let mut cargo = exec::cargo(&[
+        "test",
+        "--locked",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
+    prepare(cargo.args(packages), built);
+    exec::announce(&cargo);
+    let output = cargo
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(
+        output.status.success(),
+        "the messages above say why the tests do not build"
+    );
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(test_binary)
+        .collect())
+}
+
+/// Reads one of cargo's JSON messages.
+fn test_binary(message: &str) -> Option<Binary> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_test = message["profile"]["test"].as_bool()?;
+    let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+    let package = folder.file_name()?.to_string_lossy();
+    let target = message["target"]["name"].as_str()?;
+    let path = message["executable"].as_str()?.into();
+    is_test.then(|| Binary {
+        name: format!("{package}/{target}"),
+        path,
+        folder: folder.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_binary_is_read_from_cargos_messages() {
+        let message = r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml",
+            "target":{"name":"flows","kind":["test"]},"profile":{"test":true},"executable":"/w/target/debug/deps/flows-1"}"#;
+        let expected = Binary {
+            name: "tests/flows".to_owned(),
+            path: "/w/target/debug/deps/flows-1".into(),
+            folder: "/w/tests".into(),
+        };
+        assert_eq!(test_binary(message), Some(expected));
+    }
+
+    #[test]
+    fn libraries_and_other_messages_are_no_test_binaries() {
+        let library = r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","target":{"name":"a"},
+            "profile":{"test":false},"executable":"/w/target/debug/a"}"#;
+        for message in [
+            library,
+            r#"{"reason":"build-finished","success":true}"#,
+            "",
+            "not JSON",
+        ] {
+            assert_eq!(test_binary(message), None, "{message}");
+        }
+    }
+}
