@@ -111,7 +111,7 @@ pub fn forget_others(pins: &PinDir, ifindexes: &BTreeSet<u32>) -> Result<()> {
 /// When the kernel refuses to remove one that is there.
 pub fn detach_clsact(device: &str) -> Result<()> {
     for hook in Hook::ALL {
-        let link = SchedClassifierLink::attached(device, hook.attach_type(), PRIORITY, HANDLE);
+        let link = SchedClassifierLink::attached(device, hook.attach_type(), PRIORITY, HANDLE, None);
         match link {
             // Dropping the link removes the filter; one that was never there is no error.
             Ok(link) => drop(link),
@@ -152,7 +152,7 @@ fn replace(program: &mut SchedClassifier, pin: &Path) -> Result<()> {
 fn clsact(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<()> {
     // It says that it exists if it does, which is as good.
     let _ = qdisc_add_clsact(device);
-    let known = SchedClassifierLink::attached(device, hook.attach_type(), PRIORITY, HANDLE)?;
+    let known = SchedClassifierLink::attached(device, hook.attach_type(), PRIORITY, HANDLE, None)?;
     let id = match program.attach_to_link(known) {
         Ok(id) => id,
         Err(_) => {

@@ -1,0 +1,99 @@
+//! Wiring and supervision: if any part ends, the process does, and whoever started it starts it again. The datapath goes on
+//! without it.
+
+use std::{sync::mpsc as std_mpsc, thread};
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{
+    cli::run::{Run, SourceChoice},
+    dataplane::bpf::{BpfDataplane, Options},
+    model::NodeContext,
+    node::{self, NodeFacts},
+    source,
+    sync::{Event, Runner},
+};
+
+/// Runs until a signal asks to stop, or a part fails.
+///
+/// # Errors
+/// When a part fails.
+pub async fn run(config: Run) -> Result<()> {
+    let context = NodeContext { name: config.node_name()? };
+    let dataplane = BpfDataplane::new(Options::from(&config))?;
+    tracing::info!(node = context.name, "programs loaded");
+    let (events, inbox) = std_mpsc::channel();
+    let runner = Runner::new(dataplane, context.clone(), config.intervals());
+    let sync = supervised("sync", move || runner.run(&inbox))?;
+
+    let (source_events, source_inbox) = mpsc::unbounded_channel();
+    let (facts, facts_inbox) = watch::channel(NodeFacts::default());
+    tokio::select! {
+        result = run_source(&config, context.name, source_events) => result.context("the source of objects has ended"),
+        result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
+        () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
+        _ = sync => bail!("the sync thread has ended"),
+        result = stop_signal() => result,
+    }
+}
+
+async fn run_source(
+    config: &Run,
+    node_name: String,
+    events: source::EventSender,
+) -> Result<()> {
+    match config.source()? {
+        SourceChoice::Manifests(dir) => Ok(source::manifests::run(dir, events).await?),
+        SourceChoice::Kubernetes { kubeconfig, master } => {
+            let client = source::kubernetes::client(kubeconfig.as_deref(), master.as_deref()).await?;
+            source::kubernetes::run(client, node_name, events).await;
+            Ok(())
+        }
+    }
+}
+
+/// From the async world to the sync thread's queue.
+async fn forward(
+    mut cluster: mpsc::UnboundedReceiver<crate::model::ClusterEvent>,
+    mut facts: watch::Receiver<NodeFacts>,
+    events: std_mpsc::Sender<Event>,
+) {
+    loop {
+        let event = tokio::select! {
+            event = cluster.recv() => event.map(Event::Cluster),
+            changed = facts.changed() => changed.ok().map(|()| Event::Node(facts.borrow_and_update().clone())),
+        };
+        let Some(event) = event else { return };
+        if events.send(event).is_err() {
+            return;
+        }
+    }
+}
+
+/// A thread whose end, also by panic, can be awaited.
+fn supervised(name: &str, body: impl FnOnce() + Send + 'static) -> Result<oneshot::Receiver<()>> {
+    let (alive, end) = oneshot::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let _dropped_at_the_end: oneshot::Sender<()> = alive;
+            body();
+        })
+        .context("cannot start a thread")?;
+    Ok(end)
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; the programs stay attached and traffic goes on (to remove them: kube-portal cleanup)");
+    Ok(())
+}

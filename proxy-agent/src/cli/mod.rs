@@ -1,0 +1,60 @@
+//! The command line: one file a command.
+
+pub mod cleanup;
+pub mod inspect;
+pub mod run;
+mod telemetry;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::dataplane::bpf::object::PinDir;
+
+/// A Kubernetes Service proxy in eBPF: replaces kube-proxy on any CNI.
+///
+/// `run` keeps the node's BPF maps true to the cluster. The programs translate Service addresses to endpoints on their own:
+/// traffic goes on while the agent is stopped, restarted or upgraded.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve Services on this node, until SIGTERM or SIGINT.
+    Run(Box<run::Run>),
+    /// Show what the programs work with, also while no agent runs.
+    Inspect(inspect::Inspect),
+    /// Detach the programs and remove everything that is pinned. Connections through Services end.
+    Cleanup(cleanup::Cleanup),
+}
+
+/// Where maps and links are pinned.
+#[derive(Debug, Args)]
+pub struct Pins {
+    /// Directory in a BPF file system for the maps and links that outlive the agent.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/kube-portal", env = "KUBE_PORTAL_PIN_ROOT")]
+    pin_root: PathBuf,
+}
+
+impl Pins {
+    fn dir(&self) -> PinDir {
+        PinDir::new(&self.pin_root)
+    }
+}
+
+/// Parses the command line and does what it says.
+///
+/// # Errors
+/// When the command fails.
+pub fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Cleanup(cleanup) => cleanup.execute(),
+    }
+}

@@ -1,0 +1,164 @@
+//! `kube-portal run`.
+
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Args};
+
+use super::{
+    Pins,
+    telemetry::{self, LogFormat},
+};
+use crate::{
+    agent,
+    dataplane::bpf::{Options, attach::TcAttach},
+    node::ports::DEFAULT_NODE_PORTS,
+    sync::Intervals,
+};
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").args(["manifests", "kubeconfig"])))]
+pub struct Run {
+    /// Serve the Services, EndpointSlices and Nodes in the YAML files of this directory, live, instead of a cluster's.
+    #[arg(long, value_name = "DIR")]
+    manifests: Option<PathBuf>,
+
+    /// Reach the API server as this file says. Without it and --manifests: with the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// URL of the API server, instead of the one that the kubeconfig or the pod's environment names.
+    #[arg(long, value_name = "URL", conflicts_with = "manifests")]
+    master: Option<String>,
+
+    /// This node's name in the cluster, instead of the host's name.
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    hostname_override: Option<String>,
+
+    #[command(flatten)]
+    pins: Pins,
+
+    /// How programs are attached to network devices.
+    #[arg(long, value_enum, default_value_t)]
+    tc_attach: TcAttach,
+
+    /// Shortest time between two passes, in which changes are collected.
+    #[arg(long, value_name = "MS", default_value_t = 50, alias = "iptables-min-sync-period")]
+    min_sync_period_ms: u64,
+
+    /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
+    /// that do not exist yet.
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(1_024..=16_777_216))]
+    flow_table_size: Option<u32>,
+
+    /// The API server's --service-node-port-range, whose ports masquerading leaves alone.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
+    service_node_port_range: RangeInclusive<u16>,
+
+    /// How log lines look. RUST_LOG sets the level.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// Where objects come from.
+#[derive(Debug)]
+pub enum SourceChoice {
+    /// A directory of YAML files.
+    Manifests(PathBuf),
+    /// An API server.
+    Kubernetes {
+        /// A kubeconfig file, else the pod's service account.
+        kubeconfig: Option<PathBuf>,
+        /// Another URL than the configured one.
+        master: Option<String>,
+    },
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Result<()> {
+        telemetry::start(self.log_format);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(agent::run(self))
+    }
+
+    /// The node's name as the cluster spells it: in lower case.
+    ///
+    /// # Errors
+    /// When the host has no name that is UTF-8.
+    pub fn node_name(&self) -> Result<String> {
+        let name = match &self.hostname_override {
+            Some(name) => name.clone(),
+            None => nix::unistd::gethostname()?
+                .into_string()
+                .map_err(|name| anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override"))?,
+        };
+        let name = name.trim().to_lowercase();
+        if name.is_empty() {
+            bail!("the node has no name; use --hostname-override");
+        }
+        Ok(name)
+    }
+
+    /// Where objects come from.
+    ///
+    /// # Errors
+    /// When neither flags nor the environment tell.
+    pub fn source(&self) -> Result<SourceChoice> {
+        Ok(match &self.manifests {
+            Some(dir) => SourceChoice::Manifests(dir.clone()),
+            None => SourceChoice::Kubernetes { kubeconfig: self.kubeconfig.clone(), master: self.master.clone() },
+        })
+    }
+
+    /// How far apart passes are.
+    #[must_use]
+    pub const fn intervals(&self) -> Intervals {
+        Intervals {
+            min: Duration::from_millis(self.min_sync_period_ms),
+            retry: Duration::from_secs(1),
+            full: Duration::from_secs(3_600),
+        }
+    }
+}
+
+impl From<&Run> for Options {
+    fn from(run: &Run) -> Self {
+        Self {
+            pins: run.pins.dir(),
+            tc_attach: run.tc_attach,
+            flow_table_size: run.flow_table_size.unwrap_or_else(default_flow_table_size),
+            node_ports: run.service_node_port_range.clone(),
+        }
+    }
+}
+
+/// An entry of one family's pair of tables and its twin take about 430 bytes with the kernel's own part.
+const BYTES_PER_ENTRY: u64 = 430;
+
+fn default_flow_table_size() -> u32 {
+    let memory = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total());
+    let entries = (memory / 200 / BYTES_PER_ENTRY).clamp(16_384, 4_194_304);
+    // The lower power of two: preallocated tables are rounded up inside.
+    1 << u32::try_from(entries).unwrap_or(u32::MAX).ilog2()
+}
+
+fn parse_range(text: &str) -> Result<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').with_context(|| format!("expected FIRST-LAST, as in {DEFAULT_NODE_PORTS:?}"))?;
+    let range = first.trim().parse()?..=last.trim().parse()?;
+    if range.is_empty() {
+        bail!("the first port is above the last");
+    }
+    Ok(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_range;
+
+    #[test]
+    fn a_port_range_is_two_numbers_in_order() {
+        assert_eq!(parse_range("30000-32767").unwrap(), 30_000..=32_767);
+        assert!(["30000", "32767-30000", "a-b", "1-70000"].iter().all(|text| parse_range(text).is_err()));
+    }
+}

@@ -1,0 +1,8 @@
+//! From events to the dataplane: collects what changed, and runs one pass for many changes.
+#![forbid(unsafe_code)]
+
+mod runner;
+mod schedule;
+
+pub use runner::{Event, Runner};
+pub use schedule::{Intervals, Schedule};
