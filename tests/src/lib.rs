@@ -3,17 +3,21 @@
 //!
 //! ```text
 //! world ─▶ topology ─▶ netns, exec        namespaces, devices, routes; gone with their owner, also on panic
-//!   │  ├─▶ agent ────▶ bpffs              the binary on each node, pinning in a private bpffs
+//!   │  ├─▶ agent ────▶ scratch            the binary on each node, pinning in a private bpffs
 //!   │  └─▶ manifests                      Services as YAML files that the agents read
 //!   └────▶ traffic                        servers and clients on real sockets
 //! ```
 //!
 //! Nothing here touches the network namespace it is started in.
 
+pub mod agent;
 pub mod exec;
 mod janitor;
+pub mod manifests;
 pub mod netns;
+pub mod scratch;
 pub mod skip;
 pub mod topology;
 pub mod traffic;
 pub mod wait;
+pub mod world;

@@ -14,7 +14,10 @@
 mod plan;
 mod wiring;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use proxy_agent::model::Family;
@@ -27,8 +30,10 @@ pub use wiring::pod_interface;
 pub struct Host {
     /// Short name, unique in the topology.
     pub name: String,
+    /// The node it runs on; a host of the LAN is its own.
+    pub node: String,
     /// Where it lives.
-    pub ns: NetNs,
+    pub ns: Arc<NetNs>,
     v4: Ipv4Addr,
     v6: Ipv6Addr,
 }
@@ -69,6 +74,21 @@ impl Host {
     }
 }
 
+impl Node {
+    /// Adds a pod, as a CNI plugin does: `last` is the last number of its addresses. Only this
+    /// node gets a route to it. Dropping the pod removes its interface.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken.
+    pub fn add_pod(&self, name: &str, last: u8) -> Result<Host> {
+        let [ns] = NetNs::create_all([name])?;
+        let pod = plan::pod(&self.host.name, name, ns, last);
+        wiring::connect_pod(&self.host, &pod)?;
+        Ok(pod)
+    }
+}
+
 impl Topology {
     /// Builds everything; devices are up and addresses usable on return.
     ///
@@ -85,17 +105,17 @@ impl Topology {
                 Node {
                     host: plan::on_lan("node1", node1, 11),
                     pods: [
-                        plan::pod("nginx-a", a, 157),
-                        plan::pod("nginx-b", b, 166),
-                        plan::pod("shell-1", s1, 150),
+                        plan::pod("node1", "nginx-a", a, 157),
+                        plan::pod("node1", "nginx-b", b, 166),
+                        plan::pod("node1", "shell-1", s1, 150),
                     ],
                 },
                 Node {
                     host: plan::on_lan("node2", node2, 12),
                     pods: [
-                        plan::pod("nginx-c", c, 162),
-                        plan::pod("shell-2", s2, 171),
-                        plan::pod("shell-3", s3, 172),
+                        plan::pod("node2", "nginx-c", c, 162),
+                        plan::pod("node2", "shell-2", s2, 171),
+                        plan::pod("node2", "shell-3", s3, 172),
                     ],
                 },
             ],
@@ -106,32 +126,8 @@ impl Topology {
         Ok(topology)
     }
 
-    /// Adds a pod to a running node, as a CNI plugin does: `last` is the last number of its addresses. Only its own
-    /// node gets a route to it. Dropping the pod removes its interface.
-    ///
-    /// # Errors
-    ///
-    /// The address is taken.
-    pub fn add_pod(&self, node: usize, name: &str, last: u8) -> Result<Host> {
-        let [ns] = NetNs::create_all([name])?;
-        let pod = plan::pod(name, ns, last);
-        wiring::connect_pod(&self.nodes[node].host, &pod)?;
-        Ok(pod)
-    }
-
     /// Everything that runs on pods, node by node.
     pub fn pods(&self) -> impl Iterator<Item = &Host> {
         self.nodes.iter().flat_map(|node| &node.pods)
-    }
-
-    /// The name of the node that `pod` runs on.
-    ///
-    /// # Panics
-    ///
-    /// When `pod` is of another topology.
-    #[must_use]
-    pub fn node_of(&self, pod: &Host) -> &Node {
-        let runs_here = |node: &&Node| node.pods.iter().any(|other| other.name == pod.name);
-        self.nodes.iter().find(runs_here).expect("a pod of this topology")
     }
 }

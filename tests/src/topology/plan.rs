@@ -1,6 +1,9 @@
 //! Who gets which address.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use super::Host;
 use crate::netns::NetNs;
@@ -10,18 +13,20 @@ pub(super) fn on_lan(name: &str, ns: NetNs, last: u8) -> Host {
     let v4 = Ipv4Addr::new(192, 168, 50, last);
     Host {
         name: name.to_owned(),
-        ns,
+        node: name.to_owned(),
+        ns: Arc::new(ns),
         v4,
         v6: Ipv6Addr::new(0xfd00, 0x50, 0, 0, 0, 0, 0, twin(last)),
     }
 }
 
 /// A pod, 192.168.166.x and fd00:10:166::x.
-pub(super) fn pod(name: &str, ns: NetNs, last: u8) -> Host {
+pub(super) fn pod(node: &str, name: &str, ns: NetNs, last: u8) -> Host {
     let v4 = Ipv4Addr::new(192, 168, 166, last);
     Host {
         name: name.to_owned(),
-        ns,
+        node: node.to_owned(),
+        ns: Arc::new(ns),
         v4,
         v6: Ipv6Addr::new(0xfd00, 0x10, 0x166, 0, 0, 0, 0, twin(last)),
     }

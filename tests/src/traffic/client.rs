@@ -4,6 +4,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     os::fd::{AsRawFd as _, OwnedFd},
+    time::Duration,
 };
 
 use nix::sys::{
@@ -11,7 +12,7 @@ use nix::sys::{
         AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket,
         sockopt::{ReuseAddr, SendTimeout},
     },
-    time::TimeVal,
+    time::{TimeVal, TimeValLike as _},
 };
 use proxy_agent::model::Protocol;
 
@@ -32,6 +33,7 @@ pub struct Answer {
 pub struct Client<'n> {
     ns: &'n NetNs,
     source_port: Option<u16>,
+    patience: Duration,
 }
 
 /// A TCP connection, or a connected UDP socket, that questions go through.
@@ -53,6 +55,7 @@ impl<'n> Client<'n> {
         Self {
             ns,
             source_port: None,
+            patience: PATIENCE,
         }
     }
 
@@ -65,14 +68,20 @@ impl<'n> Client<'n> {
         }
     }
 
+    /// Waits this long instead of [`PATIENCE`] for a connection or an answer. Full milliseconds, more than none.
+    #[must_use]
+    pub const fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Opens a TCP connection.
     ///
     /// # Errors
     ///
-    /// As `connect(2)`; `TimedOut` after [`PATIENCE`].
+    /// As `connect(2)`; `TimedOut` when its patience is over.
     pub fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
         let stream = TcpStream::from(self.ns.run(|| self.open(SockType::Stream, target))?);
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(self.patience))?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -106,7 +115,7 @@ impl<'n> Client<'n> {
 
     fn datagrams(&self, target: SocketAddr) -> io::Result<UdpSocket> {
         let socket = UdpSocket::from(self.ns.run(|| self.open(SockType::Datagram, target))?);
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(self.patience))?;
         Ok(socket)
     }
 
@@ -125,7 +134,8 @@ impl<'n> Client<'n> {
                 &SockaddrStorage::from(unspecified(target, port)),
             )?;
         }
-        let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).expect("a few seconds"), 0);
+        let milliseconds = i64::try_from(self.patience.as_millis()).expect("a few seconds");
+        let patience = TimeVal::milliseconds(milliseconds);
         setsockopt(&socket, SendTimeout, &patience)?;
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
             // What Linux answers when SO_SNDTIMEO ends a blocking connect.

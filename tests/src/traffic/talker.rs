@@ -47,14 +47,14 @@ impl Talker {
     /// The conversation is cut or stuck.
     pub fn keeps_talking(&self, rounds: u64) -> Result<()> {
         let goal = self.rounds() + rounds;
-        wait::until("the conversation", 2 * PATIENCE, || {
-            ensure!(
-                self.rounds() >= goal,
-                "it stands at {} of {goal} answers",
-                self.rounds()
-            );
-            Ok(())
-        })
+        let cut = wait::until("the conversation", 2 * PATIENCE, || {
+            let (rounds, cut) = (self.rounds(), self.is_cut());
+            // No use in waiting for one that has ended.
+            ensure!(cut || rounds >= goal, "it stands at {rounds} of {goal} answers");
+            Ok(cut)
+        })?;
+        ensure!(!cut, "the conversation was cut after {} answers", self.rounds());
+        Ok(())
     }
 
     /// Ends the conversation and gives its last answer.
@@ -74,6 +74,10 @@ impl Talker {
             .join()
             .expect("the talker does not panic")
             .with_context(|| format!("cut after {rounds} answers"))
+    }
+
+    fn is_cut(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     fn rounds(&self) -> u64 {
