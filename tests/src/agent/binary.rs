@@ -2,22 +2,23 @@
 
 use std::{env, path::PathBuf};
 
+use anyhow::{Context as _, Result};
+
 /// Names the binary; `cargo xtask` sets it.
 const VARIABLE: &str = "KUBE_PORTAL_BIN";
 
 /// The `kube-portal` under test: `$KUBE_PORTAL_BIN`, else the release, else the debug build of the target directory
 /// that this executable is in.
 ///
-/// # Panics
+/// # Errors
 ///
-/// When there is none.
-#[must_use]
-pub fn binary() -> PathBuf {
+/// There is none.
+pub fn binary() -> Result<PathBuf> {
     let named = env::var_os(VARIABLE).map(PathBuf::from);
     let candidates = named.map_or_else(built, |path| vec![path]);
     let found = candidates.iter().find(|path| path.is_file()).cloned();
-    found.unwrap_or_else(|| {
-        panic!("no kube-portal binary at {candidates:?}: run `cargo xtask build`, or name one in {VARIABLE}")
+    found.with_context(|| {
+        format!("no kube-portal binary at {candidates:?}: run `cargo xtask build`, or name one in {VARIABLE}")
     })
 }
 

@@ -39,6 +39,7 @@ pub enum TcAttach {
 /// An agent of one node. On drop it is killed and its datapath cleaned up.
 #[derive(Debug)]
 pub struct Agent {
+    binary: PathBuf,
     node: String,
     ns: Arc<NetNs>,
     manifests: PathBuf,
@@ -64,13 +65,10 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// The process cannot be started.
-    ///
-    /// # Panics
-    ///
-    /// When the binary has not been built.
+    /// The binary has not been built, or the process cannot be started.
     pub fn start(node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
         let agent = Self {
+            binary: binary()?,
             node: node.name.clone(),
             ns: Arc::clone(&node.ns),
             manifests: scratch.manifests(),
@@ -92,7 +90,7 @@ impl Agent {
         let mut running = self.child();
         ensure!(running.is_none(), "the agent of {} runs already", self.node);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = self.ns.command(binary());
+        let mut command = self.ns.command(&self.binary);
         command.arg("run").arg("--manifests").arg(&self.manifests);
         command
             .args(["--hostname-override", &self.node])
@@ -140,7 +138,7 @@ impl Agent {
     /// `kube-portal <arguments> --pin-root …`, ready to run on the node.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.ns.command(binary());
+        let mut command = self.ns.command(&self.binary);
         command
             .args(&arguments[..1])
             .arg("--pin-root")

@@ -80,19 +80,14 @@ fn bulk_data_and_pages_get_through() {
 #[test]
 fn a_talker_notices_that_its_server_is_gone() {
     let topology = Topology::build().unwrap();
-    let server = server(&topology, crate::IPV4_TCP, Role::WhoAmI);
+    let _server = server(&topology, crate::IPV4_TCP, Role::WhoAmI);
     let target = topology.nodes[1].pods[0].at(Family::V4, PORT);
     let client = Client::new(&topology.nodes[0].pods[0].ns).patience(Duration::from_millis(300));
-    let talker = Talker::start(
-        Client::new(&topology.nodes[0].pods[0].ns)
-            .talk(Protocol::Tcp, target)
-            .unwrap(),
-    );
+    let talker = Talker::start(client.talk(Protocol::Tcp, target).unwrap());
     talker.keeps_talking(10).unwrap();
     exec_in_pod(&topology, &["link", "set", "eth0", "down"]);
     assert!(talker.keeps_talking(1_000_000).is_err());
     assert!(talker.stop().is_err());
-    drop(server);
 }
 
 fn exec_in_pod(topology: &Topology, arguments: &[&str]) {

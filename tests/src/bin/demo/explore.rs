@@ -49,7 +49,7 @@ fn print(stage: &Stage) -> Result<()> {
             stage.world.manifests.path(&stage.service.name).display()
         ),
     );
-    let (portal, root) = (binary(), stage.agent().pin_root().to_owned());
+    let (portal, root) = (binary()?, stage.agent().pin_root().to_owned());
     let inspect = format!("{} inspect flows --pin-root {}", portal.display(), root.display());
     command("see the flows of node1", &inspect);
     let map = kernel::pinned(stage, "FRONTENDS4")?;

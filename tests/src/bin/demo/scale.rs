@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -23,23 +23,31 @@ use crate::{
     stage::Stage,
 };
 
-/// Requests that each client must get answered after the change.
-const AFTERWARDS: u32 = 200;
+/// Requests that each client gets answered before the change, and as many after it.
+const REQUESTS: usize = 200;
+
+/// What a request may have met, in the order of time.
+const PHASES: [&str; 3] = ["before", "meanwhile", "afterwards"];
 
 /// One client that never pauses.
 struct Load<'s> {
     client: &'s Host,
     target: SocketAddr,
-    ended: &'s AtomicBool,
-    changed: &'s AtomicBool,
-    afterwards: AtomicU32,
+    progress: &'s Progress,
+    answered: [AtomicUsize; 3],
+}
+
+/// What all clients know of each other.
+#[derive(Default)]
+struct Progress {
+    ended: AtomicBool,
+    phase: AtomicUsize,
 }
 
 /// What a client got.
 #[derive(Default)]
 struct Outcome {
-    before: Vec<Answer>,
-    after: Vec<Answer>,
+    answers: [Vec<Answer>; 3],
     failures: Vec<String>,
 }
 
@@ -49,33 +57,24 @@ pub(crate) fn print(stage: &mut Stage) -> Result<()> {
         "\n{}",
         paint::heading("nginx-c leaves the Service while four clients send requests")
     );
-    let endpoints = Endpoint::of(&stage.endpoints()[..2], &Family::ALL);
-    let mut smaller = stage.service.clone();
-    smaller.endpoints = endpoints;
-    std::mem::swap(&mut smaller, &mut stage.service);
-    let (outcomes, took) = under_load(stage)?;
+    let remaining = Endpoint::of(&stage.endpoints()[..2], &Family::ALL);
+    let progress = Progress::default();
+    let (outcomes, took) = under_load(stage, remaining, &progress)?;
     report(stage, &outcomes, took)
 }
 
-fn under_load(stage: &Stage) -> Result<(Vec<Outcome>, Duration)> {
-    let (ended, changed) = (AtomicBool::new(false), AtomicBool::new(false));
-    let topology = &stage.world.topology;
-    let load = |client, target| Load {
-        client,
-        target,
-        ended: &ended,
-        changed: &changed,
-        afterwards: AtomicU32::new(0),
-    };
-    let loads = Family::ALL.map(|family| {
-        let inside = load(&topology.nodes[1].pods[1], stage.cluster_ip(family));
-        [inside, load(&topology.client, stage.node_port(family))]
-    });
-    let loads: Vec<Load<'_>> = loads.into_iter().flatten().collect();
+fn under_load(
+    stage: &mut Stage,
+    remaining: Vec<Endpoint>,
+    progress: &Progress,
+) -> Result<(Vec<Outcome>, Duration)> {
+    stage.service.endpoints = remaining;
+    let stage = &*stage;
+    let loads = loads(stage, progress);
     thread::scope(|scope| {
         let running: Vec<_> = loads.iter().map(|load| scope.spawn(|| load.run())).collect();
-        let took = change(stage, &changed, &loads);
-        ended.store(true, Ordering::Relaxed);
+        let took = change(stage, progress, &loads);
+        progress.ended.store(true, Ordering::Relaxed);
         let outcomes = running
             .into_iter()
             .map(|thread| thread.join().expect("a client does not panic"))
@@ -84,62 +83,87 @@ fn under_load(stage: &Stage) -> Result<(Vec<Outcome>, Duration)> {
     })
 }
 
-fn change(stage: &Stage, changed: &AtomicBool, loads: &[Load<'_>]) -> Result<Duration> {
+fn loads<'s>(stage: &'s Stage, progress: &'s Progress) -> Vec<Load<'s>> {
+    let topology = &stage.world.topology;
+    let inside = &topology.nodes[1].pods[1];
+    let targets = Family::ALL.map(|family| {
+        [
+            (inside, stage.cluster_ip(family)),
+            (&topology.client, stage.node_port(family)),
+        ]
+    });
+    let load = |(client, target)| Load {
+        client,
+        target,
+        progress,
+        answered: Default::default(),
+    };
+    targets.into_iter().flatten().map(load).collect()
+}
+
+fn change(stage: &Stage, progress: &Progress, loads: &[Load<'_>]) -> Result<Duration> {
+    everyone_got_answers(loads, 0)?;
+    progress.phase.store(1, Ordering::Relaxed);
     let began = Instant::now();
     stage.publish()?;
     let took = began.elapsed();
-    changed.store(true, Ordering::Relaxed);
-    wait::until("requests after the change", Duration::from_secs(10), || {
+    progress.phase.store(2, Ordering::Relaxed);
+    everyone_got_answers(loads, 2)?;
+    Ok(took)
+}
+
+fn everyone_got_answers(loads: &[Load<'_>], phase: usize) -> Result<()> {
+    wait::until("the requests", Duration::from_secs(10), || {
         let slowest = loads
             .iter()
-            .map(|load| load.afterwards.load(Ordering::Relaxed))
+            .map(|load| load.answered[phase].load(Ordering::Relaxed))
             .min();
-        // A signal ends the wait as success does; the next step notices it.
+        // A signal ends the wait as success does, and the next line notices it.
         ensure!(
-            signals::check().is_err() || slowest >= Some(AFTERWARDS),
+            signals::check().is_err() || slowest >= Some(REQUESTS),
             "the slowest client got {slowest:?}"
         );
         Ok(())
     })?;
-    signals::check()?;
-    Ok(took)
+    signals::check()
 }
 
 impl Load<'_> {
     fn run(&self) -> Outcome {
         let mut outcome = Outcome::default();
-        while !self.ended.load(Ordering::Relaxed) {
-            let changed = self.changed.load(Ordering::Relaxed);
+        while !self.progress.ended.load(Ordering::Relaxed) {
+            // Read before the request: one that began before the change may still meet the old list.
+            let phase = self.progress.phase.load(Ordering::Relaxed);
             match get(Client::new(&self.client.ns), self.target) {
-                Ok(page) if changed => outcome.after.push(page.answer),
-                Ok(page) => outcome.before.push(page.answer),
+                Ok(page) => outcome.answers[phase].push(page.answer),
                 Err(error) => outcome
                     .failures
                     .push(format!("{} → {}: {error}", self.client.name, self.target)),
             }
-            self.afterwards.fetch_add(u32::from(changed), Ordering::Relaxed);
+            self.answered[phase].fetch_add(1, Ordering::Relaxed);
         }
         outcome
     }
 }
 
 fn report(stage: &Stage, outcomes: &[Outcome], took: Duration) -> Result<()> {
-    let all =
-        |pick: fn(&Outcome) -> &Vec<Answer>| outcomes.iter().flat_map(pick).cloned().collect::<Vec<_>>();
     println!(
         "\n  edited {}",
         stage.world.manifests.path(&stage.service.name).display()
     );
-    println!("  both agents had it in their maps after {} ms", took.as_millis());
+    println!("  seen in the maps of both nodes after {} ms", took.as_millis());
     let names = stage.endpoints().map(|pod| format!("{:>9}", pod.name)).concat();
     println!(
         "\n  {}",
         paint::dim(&format!("{:15} {:>9}{names}", "", "requests"))
     );
-    for (label, answers) in [
-        ("until then", all(|o| &o.before)),
-        ("from then on", all(|o| &o.after)),
-    ] {
+    let mut late = 0;
+    for (phase, label) in PHASES.iter().enumerate() {
+        let answers: Vec<Answer> = outcomes
+            .iter()
+            .flat_map(|outcome| &outcome.answers[phase])
+            .cloned()
+            .collect();
         let counts = count(stage, &answers);
         let whole = counts.iter().sum();
         let shares: String = counts
@@ -147,6 +171,7 @@ fn report(stage: &Stage, outcomes: &[Outcome], took: Duration) -> Result<()> {
             .map(|part| format!("{:>9}", percent(*part, whole)))
             .collect();
         println!("  {label:15} {whole:>9}{shares}");
+        late = counts[2];
     }
     let failures: Vec<&String> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
     ensure!(
@@ -155,8 +180,7 @@ fn report(stage: &Stage, outcomes: &[Outcome], took: Duration) -> Result<()> {
         failures.len(),
         failures[0]
     );
-    println!("  {}", paint::green("no request failed"));
-    let late = count(stage, &all(|outcome| &outcome.after))[2];
     ensure!(late == 0, "nginx-c was chosen {late} times after it had left");
+    println!("\n  {}", paint::green("no request failed"));
     Ok(())
 }
