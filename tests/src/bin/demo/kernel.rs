@@ -35,7 +35,7 @@ fn print_table(stage: &Stage, what: &str) -> Result<()> {
     let table = exec::output(&mut stage.agent().command(&["inspect", what]))?;
     let lines: Vec<&str> = table.lines().collect();
     for line in lines.iter().take(LINES) {
-        println!("  {line}");
+        println!("  {}", cut(line));
     }
     if lines.len() > LINES {
         println!(
@@ -86,6 +86,13 @@ fn dump(path: &Path) -> Result<Vec<Value>> {
         .into_iter()
         .map(|mut entry| entry.get_mut("formatted").map_or(Value::Null, Value::take))
         .collect())
+}
+
+fn cut(line: &str) -> String {
+    if line.chars().count() <= WIDTH {
+        return line.to_owned();
+    }
+    line.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 fn wrap(text: &str) -> Vec<String> {

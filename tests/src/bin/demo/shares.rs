@@ -47,12 +47,12 @@ fn print_head(stage: &Stage) {
     let names: String = stage.endpoints().map(|pod| format!("{:>9}", pod.name)).concat();
     println!(
         "  {}",
-        paint::dim(&format!("{:15} {:26}{names}   the server sees", "from", "to"))
+        paint::dim(&format!("{:15} {:20}{names}   the server sees", "from", "to"))
     );
     let expected = format!("{:>9}", "33.3 %").repeat(3);
     println!(
         "  {}",
-        paint::dim(&format!("{:15} {:26}{expected}", "", "expected"))
+        paint::dim(&format!("{:15} {:20}{expected}", "", "expected"))
     );
 }
 
@@ -102,7 +102,7 @@ impl Row<'_> {
             paint::red(&shares)
         };
         format!(
-            "  {:15} {:26}{shares}   {}",
+            "  {:15} {:20}{shares}   {}",
             self.label,
             self.target.to_string(),
             self.seen(stage, answers)
