@@ -171,9 +171,10 @@ impl Agent {
             }
             self.services().and_then(|rows| condition(&rows)).map(Ok)
         });
-        waited
-            .and_then(|ended| ended)
-            .with_context(|| format!("the agent of {} says:\n{}", self.node, self.log_tail()))
+        waited.and_then(|ended| ended).map_err(|error| {
+            let log = self.log_tail();
+            anyhow::anyhow!("{error:#}; the log of {} ends with:\n{log}", self.node)
+        })
     }
 
     /// Waits until `service` is served exactly as written.
