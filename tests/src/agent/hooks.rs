@@ -1,9 +1,12 @@
-//! Which programs sit on which device, as `bpftool net show` sees it.
+//! Which programs sit on which device: clsact filters by `bpftool net show`, TCX by the kernel's own query, because
+//! bpftool before 7.3 does not know TCX.
 
 use anyhow::{Context as _, Result};
+use aya::programs::{SchedClassifier, TcAttachType};
+use nix::net::if_::if_nameindex;
 use serde_json::Value;
 
-use crate::{exec, netns::NetNs};
+use crate::{exec, netns::NetNs, skip};
 
 /// One program on one hook of one device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +31,41 @@ impl Hook {
 ///
 /// # Errors
 ///
-/// `bpftool` is missing or prints something else.
+/// `bpftool` is missing or prints something else, or the kernel refuses the query.
 pub fn hooks(ns: &NetNs) -> Result<Vec<Hook>> {
     let json = exec::output(ns.command("bpftool").args(["-j", "net", "show"]))?;
-    parse(&json).with_context(|| format!("in the output of `bpftool net show`: {json}"))
+    let filters = parse(&json).with_context(|| format!("in the output of `bpftool net show`: {json}"))?;
+    // A bpftool that knows TCX would have them counted twice.
+    let mut hooks: Vec<Hook> = filters
+        .into_iter()
+        .filter(|hook| !hook.kind.starts_with("tcx"))
+        .collect();
+    if skip::kernel_is_at_least(6, 6) {
+        hooks.extend(ns.run(tcx)?);
+    }
+    hooks.sort();
+    Ok(hooks)
+}
+
+/// TCX programs of the namespace that the thread is in.
+fn tcx() -> Result<Vec<Hook>> {
+    let mut hooks = Vec::new();
+    for interface in &if_nameindex()? {
+        let device = interface.name().to_string_lossy().into_owned();
+        for (kind, hook) in [
+            ("tcx/ingress", TcAttachType::Ingress),
+            ("tcx/egress", TcAttachType::Egress),
+        ] {
+            let (_, programs) = SchedClassifier::query_tcx(&device, hook)
+                .with_context(|| format!("cannot ask the kernel for {kind} of {device}"))?;
+            hooks.extend(programs.iter().map(|program| Hook {
+                device: device.clone(),
+                kind: kind.to_owned(),
+                program: program.name_as_str().unwrap_or("?").to_owned(),
+            }));
+        }
+    }
+    Ok(hooks)
 }
 
 fn parse(json: &str) -> Result<Vec<Hook>> {
@@ -42,22 +76,15 @@ fn parse(json: &str) -> Result<Vec<Hook>> {
         .and_then(Value::as_array)
         .context("no list `tc`")?;
     let text = |program: &Value, field: &str| {
-        program
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or("?")
-            .to_owned()
+        let text = program.get(field).and_then(Value::as_str);
+        text.unwrap_or("?").to_owned()
     };
-    let mut hooks: Vec<Hook> = programs
-        .iter()
-        .map(|program| Hook {
-            device: text(program, "devname"),
-            kind: text(program, "kind"),
-            program: text(program, "name"),
-        })
-        .collect();
-    hooks.sort();
-    Ok(hooks)
+    let hook = |program: &Value| Hook {
+        device: text(program, "devname"),
+        kind: text(program, "kind"),
+        program: text(program, "name"),
+    };
+    Ok(programs.iter().map(hook).collect())
 }
 
 #[cfg(test)]
@@ -66,9 +93,9 @@ mod tests {
 
     #[test]
     fn the_output_of_bpftool_is_read() {
-        let json = r#"[{"xdp":[],"tc":[{"devname":"eth0","ifindex":2,"kind":"tcx/ingress","name":"tc_ingress",
-            "prog_id":7}],"flow_dissector":[]}]"#;
+        let json = r#"[{"xdp":[],"tc":[{"devname":"eth0","ifindex":2,"kind":"clsact/ingress",
+            "name":"tc_ingress","id":7}],"flow_dissector":[]}]"#;
         let hooks = parse(json).unwrap();
-        assert_eq!(hooks[0].place(), "eth0 tcx/ingress");
+        assert_eq!(hooks[0].place(), "eth0 clsact/ingress");
     }
 }
