@@ -22,7 +22,7 @@ pub use hooks::{Hook, hooks};
 pub use inspect::{Row, pins};
 
 /// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.
-pub const READY: Duration = Duration::from_secs(20);
+pub const READY: Duration = Duration::from_secs(15);
 
 /// How the agent attaches to devices: its `--tc-attach`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

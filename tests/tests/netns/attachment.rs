@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use harness::{
-    agent::{Hook, TcAttach, hooks},
+    agent::{Hook, READY, TcAttach, hooks},
     exec, skip,
     topology::{Topology, pod_interface},
     traffic::Client,
+    wait,
     world::World,
 };
 
@@ -34,17 +35,26 @@ fn five_restarts_leave_one_program_per_hook(tc_attach: TcAttach, kind: &str) {
     let [node, _] = &world.topology.nodes;
     let mut service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
     let expected = every_hook(&world.topology, kind);
-    assert_eq!(places(&world), expected);
+    wait_for_places(&world, &expected);
     for restart in 0..RESTARTS {
         world.agents[0].kill().unwrap();
         world.agents[0].run().unwrap();
         // The list changes each time, so the wait cannot be satisfied by what the process before wrote.
         service.set_endpoints(&[&node.pods[(restart + 1) % 2]]).unwrap();
-        assert_eq!(places(&world), expected, "after restart {}", restart + 1);
+        wait_for_places(&world, &expected);
     }
     Client::new(&node.pods[2].ns)
         .ask(crate::IPV4_TCP.protocol, service.vip())
         .unwrap();
+}
+
+fn wait_for_places(world: &World, expected: &[String]) {
+    let settled = wait::until("the hooks", READY, || {
+        let found = places(world);
+        anyhow::ensure!(found == expected, "there is {found:?} instead of {expected:?}");
+        Ok(())
+    });
+    settled.unwrap();
 }
 
 /// A list with duplicates, if there are any.

@@ -1,5 +1,7 @@
 //! `kube-portal cleanup` leaves a node as if the agent had never been there.
 
+use std::time::Duration;
+
 use harness::{
     agent::{TcAttach, hooks, pins},
     traffic::Client,
@@ -38,8 +40,9 @@ fn leaves_nothing(tc_attach: TcAttach) {
             .server,
         "nginx-a"
     );
+    let hasty = client.patience(Duration::from_millis(500));
     assert!(
-        client.ask(protocol, service.vip()).is_err(),
+        hasty.ask(protocol, service.vip()).is_err(),
         "something still translates"
     );
 }

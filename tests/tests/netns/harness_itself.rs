@@ -2,10 +2,14 @@
 
 use std::{
     fs, io,
+    panic::catch_unwind,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use harness::{
+    scratch::Scratch,
     topology::Topology,
     traffic::{Client, Role, Server, Talker, exchange, get},
     world::Variant,
@@ -107,4 +111,29 @@ fn a_topology_is_gone_when_it_is_dropped() {
             "{name} is left"
         );
     }
+}
+
+#[test]
+fn a_panic_leaves_no_namespace_and_no_mount() {
+    let left = Mutex::new(Vec::new());
+    let outcome = catch_unwind(|| {
+        let topology = Topology::build().unwrap();
+        let scratch = Scratch::create().unwrap();
+        let namespaces = topology
+            .pods()
+            .map(|pod| PathBuf::from("/run/netns").join(pod.ns.name()));
+        left.lock()
+            .unwrap()
+            .extend(namespaces.chain([scratch.path().to_owned()]));
+        topology.nodes[0].host.ns.run(|| panic!("on purpose"));
+    });
+    assert!(outcome.is_err());
+    let left = left.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(left.len(), 7);
+    assert_eq!(left.iter().find(|path| path.exists()), None);
+    assert!(
+        !fs::read_to_string("/proc/mounts")
+            .unwrap()
+            .contains(left[6].to_str().unwrap())
+    );
 }

@@ -58,10 +58,7 @@ fn print(stage: &Stage) -> Result<()> {
         &format!("bpftool map dump pinned {}", map.display()),
     );
     let name = node.host.ns.name();
-    command(
-        "programs on node1",
-        &format!("nsenter --net=/run/netns/{name} bpftool net show"),
-    );
+    command("the programs", "bpftool prog show name tc_ingress");
     command(
         "packets at node1",
         &format!("nsenter --net=/run/netns/{name} tcpdump -ni any port 80"),

@@ -65,6 +65,7 @@ fn demo(keep: bool) -> Result<()> {
     if keep {
         return explore::print_and_wait(&stage);
     }
+    drop(stage);
     println!(
         "\nTaken down after {:.1} s. `--keep` leaves it standing to look around.",
         began.elapsed().as_secs_f32()

@@ -8,7 +8,7 @@ use proxy_agent::model::Family;
 use crate::{paint, stage::Stage};
 
 /// Inner width of a node's box.
-const WIDTH: usize = 45;
+const WIDTH: usize = 46;
 
 /// Prints who stands where, and the Service.
 pub(crate) fn print(stage: &Stage, took: Duration) {
@@ -31,9 +31,9 @@ pub(crate) fn print(stage: &Stage, took: Duration) {
     );
     println!("    │");
     println!(
-        "  ══╧════════════════════╤════════ LAN 192.168.50.0/24 ══════════════════╤═══════════════════════"
+        "  ══╧═════════════════════╤═════════════ LAN 192.168.50.0/24 ══════════════╤═══════════════════════"
     );
-    println!("                         │                                               │");
+    println!("                          │                                                │");
     print_nodes(stage, &topology.nodes);
     println!();
     println!("  Service {}   ● endpoint", paint::heading(&stage.service.id()));
