@@ -1,7 +1,7 @@
 //! Network namespaces that vanish with their owner, and code and programs that run inside of them.
 //!
 //! Names are `kp-<pid>-<number>-<label>`: unique among everything that runs at the same time, and they tell the
-//! [janitor](crate::janitor) whose they are.
+//! janitor whose they are.
 
 use std::{
     fs::File,

@@ -22,7 +22,7 @@ pub fn binary() -> Result<PathBuf> {
     })
 }
 
-/// Cargo puts tests in target/<profile>/deps and binaries in target/<profile>.
+/// Cargo puts tests in `target/<profile>/deps` and binaries in `target/<profile>`.
 fn built() -> Vec<PathBuf> {
     let own = env::current_exe().expect("the executable has a path");
     let profile = own

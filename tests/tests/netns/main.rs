@@ -2,7 +2,7 @@
 //!
 //! Needs root and a built `kube-portal`; `cargo xtask test netns` sees to both.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     reason = "clippy knows functions marked as tests, not their helpers"
 )]

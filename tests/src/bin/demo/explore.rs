@@ -14,7 +14,6 @@ pub(crate) fn print_and_wait(stage: &Stage) -> Result<()> {
     while signals::check().is_ok() {
         thread::sleep(Duration::from_millis(100));
     }
-    println!("\nTaken down.");
     Ok(())
 }
 
@@ -50,7 +49,7 @@ fn print(stage: &Stage) -> Result<()> {
         ),
     );
     let (portal, root) = (binary()?, stage.agent().pin_root().to_owned());
-    let inspect = format!("{} inspect flows --pin-root {}", portal.display(), root.display());
+    let inspect = format!("{} inspect --pin-root {} flows", portal.display(), root.display());
     command("see the flows of node1", &inspect);
     let map = kernel::pinned(stage, "FRONTENDS4")?;
     command(

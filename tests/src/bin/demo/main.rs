@@ -63,12 +63,15 @@ fn demo(keep: bool) -> Result<()> {
     kernel::print(&stage)?;
     scale::print(&mut stage)?;
     if keep {
-        return explore::print_and_wait(&stage);
+        explore::print_and_wait(&stage)?;
     }
     drop(stage);
     println!(
-        "\nTaken down after {:.1} s. `--keep` leaves it standing to look around.",
+        "\nEverything is taken down after {:.1} s.",
         began.elapsed().as_secs_f32()
     );
+    if !keep {
+        println!("{}", paint::dim("`--keep` leaves it standing to look around."));
+    }
     Ok(())
 }
