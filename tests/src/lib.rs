@@ -1,1 +1,23 @@
-//! x
+//! Everything that tests of the whole need: a small cluster made of network namespaces, traffic in it, and the real
+//! `kube-portal` agent on its nodes.
+//!
+//! ```text
+//! world ─▶ topology ─▶ netns, exec        namespaces, devices, routes; gone with their owner, also on panic
+//!   │  ├─▶ agent ────▶ scratch            the binary on each node, pinning in a private bpffs
+//!   │  └─▶ manifests                      Services as YAML files that the agents read
+//!   └────▶ traffic                        servers and clients on real sockets
+//! ```
+//!
+//! Nothing here touches the network namespace it is started in.
+
+pub mod agent;
+pub mod exec;
+mod janitor;
+pub mod manifests;
+pub mod netns;
+pub mod scratch;
+pub mod skip;
+pub mod topology;
+pub mod traffic;
+pub mod wait;
+pub mod world;

@@ -1,0 +1,236 @@
+//! The real `kube-portal` binary on a node.
+
+mod binary;
+mod hooks;
+mod inspect;
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::Host, wait};
+pub use binary::binary;
+pub use hooks::{Hook, hooks};
+pub use inspect::{Row, pins};
+
+/// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.
+pub const READY: Duration = Duration::from_secs(15);
+
+/// How the agent attaches to devices: its `--tc-attach`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcAttach {
+    /// The agent chooses.
+    #[default]
+    Auto,
+    /// TCX, from Linux 6.6.
+    Tcx,
+    /// A clsact qdisc with filters.
+    Clsact,
+}
+
+/// An agent of one node. On drop it is killed and its datapath cleaned up.
+#[derive(Debug)]
+pub struct Agent {
+    binary: PathBuf,
+    node: String,
+    ns: Arc<NetNs>,
+    manifests: PathBuf,
+    tc_attach: TcAttach,
+    pin_root: PathBuf,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl TcAttach {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+impl Agent {
+    /// Starts the agent of `node`, which reads the manifests of `scratch` and pins in a directory of its own on the
+    /// bpffs there.
+    ///
+    /// # Errors
+    ///
+    /// The binary has not been built, or the process cannot be started.
+    pub fn start(node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
+        let agent = Self {
+            binary: binary()?,
+            node: node.name.clone(),
+            ns: Arc::clone(&node.ns),
+            manifests: scratch.manifests(),
+            tc_attach,
+            pin_root: scratch.bpffs().join(&node.name),
+            log: scratch.path().join(format!("{}.log", node.name)),
+            child: Mutex::new(None),
+        };
+        agent.run()?;
+        Ok(agent)
+    }
+
+    /// Starts it again after [`kill`](Self::kill).
+    ///
+    /// # Errors
+    ///
+    /// It still runs, or the process cannot be started.
+    pub fn run(&self) -> Result<()> {
+        let mut running = self.child();
+        ensure!(running.is_none(), "the agent of {} runs already", self.node);
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = self.ns.command(&self.binary);
+        command.arg("run").arg("--manifests").arg(&self.manifests);
+        command
+            .args(["--hostname-override", &self.node])
+            .arg("--pin-root")
+            .arg(&self.pin_root);
+        command.args(["--tc-attach", self.tc_attach.flag()]);
+        // A group of its own: Ctrl-C in a terminal is for whoever started us, who then ends the agent in order.
+        let child = command
+            .process_group(0)
+            .stdin(std::process::Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        *running = Some(child.spawn().context("cannot start kube-portal")?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL: it gets no chance to tidy up.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or had ended by itself.
+    pub fn kill(&self) -> Result<()> {
+        let mut child = self
+            .child()
+            .take()
+            .with_context(|| format!("no agent runs on {}", self.node))?;
+        if let Some(status) = child.try_wait()? {
+            bail!(
+                "the agent of {} ended by itself ({status}):\n{}",
+                self.node,
+                self.log_tail()
+            );
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Where it pins.
+    #[must_use]
+    pub fn pin_root(&self) -> &Path {
+        &self.pin_root
+    }
+
+    /// `kube-portal <arguments> --pin-root …`, ready to run on the node.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.ns.command(&self.binary);
+        command
+            .args(&arguments[..1])
+            .arg("--pin-root")
+            .arg(&self.pin_root)
+            .args(&arguments[1..]);
+        command
+    }
+
+    /// Its frontends. They are read from the pinned maps, so the agent need not run.
+    ///
+    /// # Errors
+    ///
+    /// The maps are not there yet, or the output is not what was promised.
+    pub fn services(&self) -> Result<Vec<Row>> {
+        Row::parse_all(&exec::output(
+            &mut self.command(&["inspect", "services", "--output", "json"]),
+        )?)
+    }
+
+    /// Waits until the frontends satisfy `condition`.
+    ///
+    /// # Errors
+    ///
+    /// Not in time, or the agent has ended; the end of its log is in the message.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&[Row]) -> Result<()>) -> Result<()> {
+        let waited = wait::until(what, READY, || {
+            // No use in waiting for a dead one.
+            if let Some(status) = self.child().as_mut().map(Child::try_wait).transpose()?.flatten() {
+                return Ok(Err(anyhow::anyhow!("kube-portal ended ({status})")));
+            }
+            self.services().and_then(|rows| condition(&rows)).map(Ok)
+        });
+        waited.and_then(|ended| ended).map_err(|error| {
+            let log = self.log_tail();
+            anyhow::anyhow!("{error:#}; the log of {} ends with:\n{log}", self.node)
+        })
+    }
+
+    /// Waits until `service` is served exactly as written.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_until`](Self::wait_until).
+    pub fn wait_for(&self, service: &Service) -> Result<()> {
+        self.wait_until(&service.id(), |rows| Row::expect(rows, service))
+    }
+
+    /// Runs `kube-portal cleanup`.
+    ///
+    /// # Errors
+    ///
+    /// The command failed.
+    pub fn cleanup(&self) -> Result<()> {
+        exec::output(&mut self.command(&["cleanup"])).map(drop)
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self) -> Result<()> {
+        if let Some(mut child) = self.child().take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        if !self.pin_root.exists() {
+            return Ok(());
+        }
+        self.cleanup()?;
+        let left = pins(&self.pin_root)?;
+        ensure!(left.is_empty(), "`cleanup` left pins behind: {left:?}");
+        Ok(())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- end of the log of {}\n{}\n---", self.node, self.log_tail());
+        }
+        if let Err(error) = self.remove() {
+            let complaint = format!("agent of {}: {error:#}", self.node);
+            assert!(thread::panicking(), "{complaint}");
+            eprintln!("{complaint}");
+        }
+    }
+}

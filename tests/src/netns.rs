@@ -1,0 +1,128 @@
+//! Network namespaces that vanish with their owner, and code and programs that run inside of them.
+//!
+//! Names are `kp-<pid>-<number>-<label>`: unique among everything that runs at the same time, and they tell the
+//! janitor whose they are.
+
+use std::{
+    fs::File,
+    io,
+    panic::resume_unwind,
+    path::PathBuf,
+    process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    sched::{CloneFlags, setns},
+    unistd::Uid,
+};
+
+use crate::{exec, janitor};
+
+/// Where `ip netns` keeps its names.
+pub(crate) const DIRECTORY: &str = "/run/netns";
+
+/// A network namespace of our own. It is deleted on drop; devices in it go with it.
+#[derive(Debug)]
+pub struct NetNs {
+    name: String,
+    file: File,
+}
+
+impl NetNs {
+    /// Makes one namespace per label, all by one call of `ip`.
+    ///
+    /// # Errors
+    ///
+    /// Not root, or `ip` is missing.
+    pub fn create_all<const N: usize>(labels: [&str; N]) -> Result<[Self; N]> {
+        ensure!(
+            Uid::effective().is_root(),
+            "network namespaces need root: run this with sudo"
+        );
+        janitor::sweep_once();
+        let names = labels.map(unique_name);
+        let batch: String = names.iter().map(|name| format!("netns add {name}\n")).collect();
+        exec::ip_batch(None, &batch)?;
+        let opened: Result<Vec<Self>> = names.into_iter().map(Self::open).collect();
+        opened?
+            .try_into()
+            .map_err(|_| anyhow::anyhow!("fewer namespaces than labels"))
+    }
+
+    fn open(name: String) -> Result<Self> {
+        let path = PathBuf::from(DIRECTORY).join(&name);
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { name, file })
+    }
+
+    /// The name that `ip netns` knows.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `job` on a thread of its own inside the namespace. Sockets stay in the namespace they were made in, so
+    /// a job may be as short as opening one.
+    ///
+    /// # Panics
+    ///
+    /// When `job` panics, or the namespace cannot be entered.
+    pub fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
+        let inside = || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
+            job()
+        };
+        thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// A command that will run inside. Unlike `ip netns exec` it leaves the mounts alone, so /sys/fs/bpf and every
+    /// other bpffs stay visible.
+    ///
+    /// # Panics
+    ///
+    /// When no more files can be opened.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        use std::os::unix::process::CommandExt as _;
+
+        let file = self.file.try_clone().expect("one more open file");
+        let mut command = Command::new(program);
+        let enter = move || setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+        // SAFETY: between fork and exec the closure makes one system call on a file that is already open; it neither
+        // allocates nor takes a lock.
+        unsafe { command.pre_exec(enter) };
+        command
+    }
+
+    /// Writes a value below /proc/sys/net of this namespace, e.g. `("ipv4/ip_forward", "1")`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no such setting or refuses the value.
+    pub fn sysctl(&self, settings: &[(&str, &str)]) -> Result<()> {
+        self.run(|| {
+            for (name, value) in settings {
+                std::fs::write(format!("/proc/sys/net/{name}"), value)
+                    .with_context(|| format!("cannot set net/{name}={value}"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for NetNs {
+    fn drop(&mut self) {
+        if let Err(error) = exec::output(Command::new("ip").args(["netns", "delete", &self.name])) {
+            eprintln!("namespace {} is left behind: {error:#}", self.name);
+        }
+    }
+}
+
+fn unique_name(label: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("kp-{}-{number}-{label}", process::id())
+}

@@ -1,0 +1,124 @@
+//! One program per hook, whatever happens, and nobody else's programs are touched.
+
+use std::collections::BTreeSet;
+
+use harness::{
+    agent::{Hook, READY, TcAttach, hooks},
+    exec, skip,
+    topology::{Topology, pod_interface},
+    traffic::Client,
+    wait,
+    world::World,
+};
+
+const RESTARTS: usize = 5;
+
+#[test]
+fn five_restarts_leave_one_program_per_tcx_hook() {
+    if !skip::kernel_is_at_least(6, 6) {
+        skip::skipped(
+            "five_restarts_leave_one_program_per_tcx_hook",
+            "TCX came with Linux 6.6",
+        );
+        return;
+    }
+    five_restarts_leave_one_program_per_hook(TcAttach::Tcx, "tcx");
+}
+
+#[test]
+fn five_restarts_leave_one_program_per_clsact_hook() {
+    five_restarts_leave_one_program_per_hook(TcAttach::Clsact, "clsact");
+}
+
+fn five_restarts_leave_one_program_per_hook(tc_attach: TcAttach, kind: &str) {
+    let world = World::start(tc_attach).unwrap();
+    let [node, _] = &world.topology.nodes;
+    let mut service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
+    let expected = every_hook(&world.topology, kind);
+    wait_for_places(&world, &expected);
+    for restart in 0..RESTARTS {
+        world.agents[0].kill().unwrap();
+        world.agents[0].run().unwrap();
+        // The list changes each time, so the wait cannot be satisfied by what the process before wrote.
+        service.set_endpoints(&[&node.pods[(restart + 1) % 2]]).unwrap();
+        wait_for_places(&world, &expected);
+    }
+    Client::new(&node.pods[2].ns)
+        .ask(crate::IPV4_TCP.protocol, service.vip())
+        .unwrap();
+}
+
+fn wait_for_places(world: &World, expected: &[String]) {
+    let settled = wait::until("the hooks", READY, || {
+        let found = places(world);
+        anyhow::ensure!(found == expected, "there is {found:?} instead of {expected:?}");
+        Ok(())
+    });
+    settled.unwrap();
+}
+
+/// A list with duplicates, if there are any.
+fn places(world: &World) -> Vec<String> {
+    hooks(&world.topology.nodes[0].host.ns)
+        .unwrap()
+        .iter()
+        .map(Hook::place)
+        .collect()
+}
+
+fn every_hook(topology: &Topology, kind: &str) -> Vec<String> {
+    let pods = topology.nodes[0].pods.iter().map(pod_interface);
+    let devices: BTreeSet<String> = pods.chain(["eth0".to_owned()]).collect();
+    let hooks = devices
+        .iter()
+        .flat_map(|device| ["egress", "ingress"].map(|way| format!("{device} {kind}/{way}")));
+    hooks.collect()
+}
+
+#[test]
+fn a_foreign_filter_stays_where_it_is() {
+    let topology = Topology::build().unwrap();
+    let device = pod_interface(&topology.nodes[0].pods[2]);
+    let tc = |line: &str| {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        exec::output(topology.nodes[0].host.ns.command("tc").args(arguments)).unwrap()
+    };
+    tc(&format!("qdisc add dev {device} clsact"));
+    // A classic BPF program that matches nothing.
+    let add = [
+        "filter",
+        "add",
+        "dev",
+        &device,
+        "ingress",
+        "prio",
+        "77",
+        "bpf",
+        "bytecode",
+        "1,6 0 0 0",
+    ];
+    exec::output(topology.nodes[0].host.ns.command("tc").args(add)).unwrap();
+    let show = |topology: &Topology| {
+        let list = exec::output(
+            topology.nodes[0]
+                .host
+                .ns
+                .command("tc")
+                .args(["filter", "show", "dev", &device, "ingress"]),
+        );
+        list.unwrap().contains("pref 77")
+    };
+    assert!(show(&topology), "the filter is not even there before the agent");
+
+    let world = World::on(topology, TcAttach::Clsact).unwrap();
+    let service = world
+        .publish(crate::IPV4_TCP, &[&world.topology.nodes[0].pods[0]])
+        .unwrap();
+    Client::new(&world.topology.nodes[0].pods[2].ns)
+        .ask(crate::IPV4_TCP.protocol, service.vip())
+        .unwrap();
+    assert!(show(&world.topology), "the agent removed it");
+    world.agents[0].kill().unwrap();
+    world.agents[0].cleanup().unwrap();
+    assert!(show(&world.topology), "`cleanup` removed it");
+}

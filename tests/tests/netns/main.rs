@@ -1,0 +1,60 @@
+//! What clients and servers see when the real agent runs on the nodes: real sockets in network namespaces.
+//!
+//! Needs root and a built `kube-portal`; `cargo xtask test netns` sees to both.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows functions marked as tests, not their helpers"
+)]
+
+use harness::world::Variant;
+use proxy_agent::model::{Family, Protocol};
+
+/// Makes a test of each function for each family and protocol: `<function>::ipv4_tcp` and so on.
+macro_rules! for_each_variant {
+    ($($function:ident),+ $(,)?) => { $(
+        mod $function {
+            use crate::{IPV4_TCP, IPV4_UDP, IPV6_TCP, IPV6_UDP};
+
+            #[test]
+            fn ipv4_tcp() { super::$function(IPV4_TCP); }
+            #[test]
+            fn ipv4_udp() { super::$function(IPV4_UDP); }
+            #[test]
+            fn ipv6_tcp() { super::$function(IPV6_TCP); }
+            #[test]
+            fn ipv6_udp() { super::$function(IPV6_UDP); }
+        }
+    )+ };
+}
+
+mod attachment;
+mod cleanup;
+mod cluster_ip;
+mod hairpin;
+mod harness_itself;
+mod large_writes;
+mod live_change;
+mod new_pod;
+mod node_port;
+mod reload;
+mod restart;
+mod same_source_port;
+mod untouched;
+
+const IPV4_TCP: Variant = Variant {
+    family: Family::V4,
+    protocol: Protocol::Tcp,
+};
+const IPV4_UDP: Variant = Variant {
+    family: Family::V4,
+    protocol: Protocol::Udp,
+};
+const IPV6_TCP: Variant = Variant {
+    family: Family::V6,
+    protocol: Protocol::Tcp,
+};
+const IPV6_UDP: Variant = Variant {
+    family: Family::V6,
+    protocol: Protocol::Udp,
+};
