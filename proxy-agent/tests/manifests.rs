@@ -136,6 +136,20 @@ async fn a_directory_that_is_replaced_is_followed_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Result<()> {
+    let dir = TempDir::new()?;
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let task = tokio::spawn(manifests::run(dir.path().to_owned(), sender));
+    for _ in 0..3 {
+        timeout(PATIENCE, events.recv())
+            .await?
+            .context("one list of each kind")?;
+    }
+    drop(events);
+    Ok(timeout(PATIENCE, task).await???)
+}
+
+#[tokio::test]
 async fn a_missing_directory_is_an_error_that_names_the_flag() {
     let (sender, _events) = mpsc::unbounded_channel();
     let error = manifests::run("/nowhere/manifests".into(), sender)

@@ -7,7 +7,8 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Endpoint, EndpointList, EndpointSlice, Family, NodeContext, Scope, ServicePortId, SliceEndpoint,
+    Endpoint, EndpointList, EndpointSlice, Family, Scope, ServicePortId, SliceEndpoint,
+    topology::{Here, Preference},
 };
 
 /// An endpoint of one Service port, usable or not.
@@ -55,7 +56,7 @@ pub(super) fn join<'a>(
     slices: &[&'a EndpointSlice],
     family: Family,
     port: &ServicePortId,
-    node: &NodeContext,
+    here: Here<'_>,
 ) -> Vec<Candidate<'a>> {
     let mut found: BTreeMap<(IpAddr, u16), Candidate<'a>> = BTreeMap::new();
     for slice in slices.iter().filter(|slice| slice.family == family) {
@@ -65,15 +66,15 @@ pub(super) fn join<'a>(
             .filter(|at| at.name == port.port && at.protocol == port.protocol);
         for target in matching {
             for source in &slice.endpoints {
-                add(&mut found, candidate(source, target.port, node));
+                add(&mut found, candidate(source, target.port, here));
             }
         }
     }
     found.into_values().collect()
 }
 
-fn candidate<'a>(source: &'a SliceEndpoint, port: u16, node: &NodeContext) -> Candidate<'a> {
-    let local = source.node_name.as_ref() == Some(&node.name);
+fn candidate<'a>(source: &'a SliceEndpoint, port: u16, here: Here<'_>) -> Candidate<'a> {
+    let local = source.node_name.as_deref() == Some(here.node);
     Candidate {
         address: source.address,
         port,
@@ -98,28 +99,26 @@ pub(super) fn any_usable(candidates: &[Candidate<'_>]) -> bool {
 
 /// The endpoints that clients of this scope are sent to: the ready ones, else those that terminate but still serve.
 ///
-/// The two scopes fall back independently. Topology hints are ignored: every ready endpoint counts.
-pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope) -> EndpointList {
+/// The two scopes fall back independently. Topology hints narrow only the ready endpoints of scope Cluster.
+pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope, here: Here<'_>) -> EndpointList {
     let in_scope = || candidates.iter().filter(|candidate| candidate.in_scope(scope));
-    let ready: Vec<Endpoint> = in_scope()
-        .filter(|at| at.is_ready())
-        .map(Candidate::endpoint)
-        .collect();
-    if !ready.is_empty() {
-        return EndpointList { endpoints: ready };
+    let mut chosen: Vec<&Candidate<'_>> = in_scope().filter(|at| at.is_ready()).collect();
+    if chosen.is_empty() {
+        chosen.extend(in_scope().filter(|at| at.is_fallback()));
+    } else if scope == Scope::Cluster {
+        let ready: Vec<&SliceEndpoint> = chosen.iter().map(|at| at.source).collect();
+        let preference = Preference::of(&ready, here);
+        chosen.retain(|at| preference.allows(at.source));
     }
     EndpointList {
-        endpoints: in_scope()
-            .filter(|at| at.is_fallback())
-            .map(Candidate::endpoint)
-            .collect(),
+        endpoints: chosen.into_iter().map(Candidate::endpoint).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Protocol, SlicePort,
+        NodeContext, Protocol, SlicePort,
         samples::{self, HERE, name, slice},
     };
     use super::*;
@@ -135,9 +134,10 @@ mod tests {
         let node = NodeContext {
             name: HERE.to_owned(),
         };
-        let candidates = join(&slices, Family::V4, &id, &node);
+        let here = Here::new(&node, None);
+        let candidates = join(&slices, Family::V4, &id, here);
         let show = |scope| {
-            let list = usable(&candidates, scope);
+            let list = usable(&candidates, scope, here);
             list.endpoints
                 .iter()
                 .map(|at| format!("{}:{}", at.address, at.port))
@@ -244,6 +244,27 @@ mod tests {
     }
 
     #[test]
+    fn hints_narrow_only_the_ready_endpoints_of_scope_cluster() {
+        let hinted = |state: &str| {
+            let mut slice = slice(
+                "default/web-1",
+                "web",
+                &["10.0.0.1 @here", "10.0.0.2 @here", "10.0.0.3"],
+            );
+            for (endpoint, node) in slice.endpoints.iter_mut().zip([HERE, "there", "there"]) {
+                endpoint.node_hints = vec![node.to_owned()];
+                endpoint.ready = state == "ready";
+                endpoint.terminating = state != "ready";
+            }
+            lists(&[slice], "")
+        };
+        let (one, two) = (vec!["10.0.0.1:8080"], vec!["10.0.0.1:8080", "10.0.0.2:8080"]);
+        let three = vec!["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
+        assert_eq!(hinted("ready"), (strings(&one), strings(&two)));
+        assert_eq!(hinted("terminating"), (strings(&three), strings(&two)));
+    }
+
+    #[test]
     fn slices_of_the_other_family_are_left_out() {
         let slices = [
             slice("default/a", "web", &["fd00::1"]),
@@ -261,7 +282,7 @@ mod tests {
             ("unready", false),
         ] {
             let source = samples::endpoint(&format!("10.0.0.1 {state}"));
-            let candidates = [candidate(&source, 80, &NodeContext::default())];
+            let candidates = [candidate(&source, 80, Here::new(&NodeContext::default(), None))];
             assert_eq!(any_usable(&candidates), expected, "{state}");
         }
     }

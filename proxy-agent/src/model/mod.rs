@@ -14,6 +14,7 @@ mod objects;
 mod oracle;
 #[cfg(test)]
 mod samples;
+mod topology;
 
 pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
 pub use compute::compute;

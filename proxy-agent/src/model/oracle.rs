@@ -8,8 +8,8 @@ use proptest::{prelude::*, sample::select, test_runner::RngSeed};
 
 use super::{
     Cluster, ClusterEvent, Desired, EndpointSlice, Family, FrontendAddress, FrontendKey, ListKey, Masquerade,
-    NodeContext, Object, Protocol, Scope, Service, ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy,
-    WhenEmpty, compute,
+    Node, NodeContext, Object, ObjectName, Protocol, Scope, Service, ServicePortSpec, SliceEndpoint,
+    SlicePort, TrafficPolicy, WhenEmpty, compute,
     samples::{self, HERE, name},
 };
 
@@ -118,7 +118,12 @@ fn answer(
         .filter(here)
         .filter(|(_, at)| leaving(at))
         .collect();
-    let chosen = if ready.is_empty() { leaving } else { ready };
+    let near = if only_local {
+        ready.clone()
+    } else {
+        near(cluster, &ready)
+    };
+    let chosen = if ready.is_empty() { leaving } else { near };
     if chosen.is_empty() {
         let exists = everyone.iter().any(|(_, at)| at.ready || self::leaving(at));
         return if exists { Answer::Drop } else { Answer::Reject };
@@ -130,6 +135,33 @@ fn answer(
             (false, Client::Node) => true,
             (false, _) => service.external_traffic_policy == TrafficPolicy::Cluster,
         },
+    }
+}
+
+/// Those that the hints leave over.
+fn near<'a>(cluster: &Cluster, ready: &[&'a (u16, &'a SliceEndpoint)]) -> Vec<&'a (u16, &'a SliceEndpoint)> {
+    let zone = cluster
+        .nodes
+        .get(&ObjectName::cluster_scoped(HERE))
+        .and_then(|node| node.zone.clone());
+    let by_node: Vec<_> = ready
+        .iter()
+        .copied()
+        .filter(|(_, at)| at.node_hints.contains(&HERE.to_owned()))
+        .collect();
+    let by_zone: Vec<_> = ready
+        .iter()
+        .copied()
+        .filter(|(_, at)| zone.iter().any(|zone| at.zone_hints.contains(zone)))
+        .collect();
+    let all_have_nodes = !ready.iter().any(|(_, at)| at.node_hints.is_empty());
+    let all_have_zones = !ready.iter().any(|(_, at)| at.zone_hints.is_empty());
+    if all_have_nodes && !by_node.is_empty() {
+        by_node
+    } else if all_have_zones && !by_zone.is_empty() {
+        by_zone
+    } else {
+        ready.to_vec()
     }
 }
 
@@ -161,11 +193,17 @@ fn entries<'a>(
     }
     let score =
         |at: &SliceEndpoint| 100 * u8::from(is_here(at)) + 10 * u8::from(at.ready) + u8::from(leaving(at));
-    let beaten = |(port, at): &(u16, &SliceEndpoint)| {
-        all.iter()
-            .any(|(other, by)| other == port && by.address == at.address && score(by) > score(at))
+    let beaten = |index: usize| {
+        let (port, at) = all[index];
+        all.iter().enumerate().any(|(other, (other_port, by))| {
+            let same = *other_port == port && by.address == at.address;
+            same && (score(by) > score(at) || (score(by) == score(at) && other < index))
+        })
     };
-    all.iter().filter(|entry| !beaten(entry)).copied().collect()
+    (0..all.len())
+        .filter(|&index| !beaten(index))
+        .map(|index| all[index])
+        .collect()
 }
 
 const VIPS: [&str; 5] = [
@@ -221,14 +259,31 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn endpoint(family: Family) -> impl Strategy<Value = SliceEndpoint> {
-    let node = select(vec!["", " @here", " @there"]);
-    let state = select(vec!["ready", "serving-terminating", "terminating", "unready"]);
-    (1..4u8, node, state).prop_map(move |(host, node, state)| {
+    let node = select(vec!["", " @here", " @here", " @there"]);
+    let state = select(vec![
+        "ready",
+        "ready",
+        "ready",
+        "serving-terminating",
+        "terminating",
+        "unready",
+    ]);
+    let hints = |all: Vec<&'static str>| {
+        let some = prop_oneof![3 => Just(Vec::new()), 7 => prop::sample::subsequence(all, 1..=2)];
+        some.prop_map(|hints| hints.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let hints = (hints(vec![HERE, "there"]), hints(vec!["a", "b"]));
+    (1..4u8, node, state, hints).prop_map(move |(host, node, state, (node_hints, zone_hints))| {
         let address = match family {
             Family::V4 => format!("10.0.0.{host}"),
             Family::V6 => format!("fd00::{host}"),
         };
-        samples::endpoint(&format!("{address}{node} {state}"))
+        let endpoint = samples::endpoint(&format!("{address}{node} {state}"));
+        SliceEndpoint {
+            node_hints,
+            zone_hints,
+            ..endpoint
+        }
     })
 }
 
@@ -247,7 +302,7 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
         select(vec!["a", "b"]),
     );
     (names, ports, select(&Family::ALL[..])).prop_flat_map(|((at, service), ports, family)| {
-        prop::collection::vec(endpoint(family), 0..4).prop_map(move |endpoints| EndpointSlice {
+        prop::collection::vec(endpoint(family), 0..5).prop_map(move |endpoints| EndpointSlice {
             name: name(at),
             service: service.to_owned(),
             family,
@@ -260,7 +315,12 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
 fn cluster_objects() -> impl Strategy<Value = Vec<Object>> {
     let services = prop::collection::btree_map(select(vec!["x/a", "x/b", "y/a"]), service(), 0..4);
     let slices = prop::collection::btree_map(select(vec!["x/1", "x/2", "x/3", "y/1", "y/2"]), slice(), 0..6);
-    (services, slices).prop_map(|(services, slices)| {
+    let zone = prop::option::of(select(vec!["a", "c"]));
+    (services, slices, zone).prop_map(|(services, slices, zone)| {
+        let node = Node {
+            zone: zone.map(str::to_owned),
+            ..samples::node(HERE)
+        };
         let services = services.into_iter().map(|(at, service)| {
             Object::Service(Service {
                 name: name(at),
@@ -273,7 +333,7 @@ fn cluster_objects() -> impl Strategy<Value = Vec<Object>> {
                 ..slice
             })
         });
-        services.chain(slices).collect()
+        services.chain(slices).chain([Object::Node(node)]).collect()
     })
 }
 
@@ -316,7 +376,7 @@ fn destinations() -> Vec<FrontendKey> {
 proptest! {
     // A fixed seed, so that a run that passes passes again.
     #![proptest_config(ProptestConfig {
-        cases: 500, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+        cases: 1000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
     })]
 
     #[test]

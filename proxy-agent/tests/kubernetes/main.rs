@@ -227,11 +227,16 @@ async fn a_dropped_connection_is_taken_up_where_it_ended() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_source_ends_when_nobody_receives() -> Result<()> {
+async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Result<()> {
     let server = ApiServer::start().await?;
     let client = kubernetes::client(None, Some(&server.url)).await?;
-    let (sender, events) = mpsc::unbounded_channel();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
+    for _ in 0..3 {
+        timeout(PATIENCE, events.recv())
+            .await?
+            .context("one list of each kind")?;
+    }
     drop(events);
-    timeout(PATIENCE, kubernetes::run(client, "here".to_owned(), sender)).await?;
-    Ok(())
+    Ok(timeout(PATIENCE, task).await??)
 }

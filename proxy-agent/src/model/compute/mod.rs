@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use super::{
     Cluster, Conflict, Desired, EndpointSlice, Family, Frontend, FrontendAddress, FrontendKey, FrontendKind,
     ListKey, Masquerade, Node, NodeContext, ObjectName, Scope, Service, ServicePort, ServicePortId,
-    ServicePortSpec, TrafficPolicy, WhenEmpty, endpoints,
+    ServicePortSpec, TrafficPolicy, WhenEmpty, endpoints, topology::Here,
 };
 
 /// What this node's dataplane shall do. Equal input gives equal output, whatever the order in which objects came.
@@ -24,6 +24,7 @@ use super::{
 pub fn compute(cluster: &Cluster, node: &NodeContext) -> Desired {
     let slices = slices_by_service(cluster);
     let own = cluster.nodes.get(&ObjectName::cluster_scoped(&node.name));
+    let here = Here::new(node, own);
     let mut desired = Desired::default();
     for service in cluster.services.values() {
         let ObjectName { namespace, name } = &service.name;
@@ -32,7 +33,7 @@ pub fn compute(cluster: &Cluster, node: &NodeContext) -> Desired {
             .map_or(&[][..], Vec::as_slice);
         for family in service_families(service) {
             for spec in &service.ports {
-                Port::new(service, spec, family, own).add_to(&mut desired, slices, node);
+                Port::new(service, spec, family, own).add_to(&mut desired, slices, here);
             }
         }
     }
@@ -89,8 +90,8 @@ impl<'a> Port<'a> {
         }
     }
 
-    fn add_to(&self, desired: &mut Desired, slices: &[&EndpointSlice], node: &NodeContext) {
-        let candidates = endpoints::join(slices, self.family, &self.id, node);
+    fn add_to(&self, desired: &mut Desired, slices: &[&EndpointSlice], here: Here<'_>) {
+        let candidates = endpoints::join(slices, self.family, &self.id, here);
         let any_usable = endpoints::any_usable(&candidates);
         for (kind, address, port) in self.addresses() {
             let frontend = self.frontend(kind, any_usable);
@@ -103,7 +104,7 @@ impl<'a> Port<'a> {
                 desired
                     .lists
                     .entry(key)
-                    .or_insert_with(|| endpoints::usable(&candidates, scope));
+                    .or_insert_with(|| endpoints::usable(&candidates, scope, here));
             }
             claim(
                 desired,

@@ -43,6 +43,7 @@ pub async fn run(client: Client, node_name: String, events: EventSender) {
         () = follow::<Service>(&client, ObjectKind::Service, services, &events) => {}
         () = follow::<EndpointSlice>(&client, ObjectKind::EndpointSlice, slices, &events) => {}
         () = follow::<Node>(&client, ObjectKind::Node, own_node, &events) => {}
+        () = events.closed() => {}
     }
 }
 

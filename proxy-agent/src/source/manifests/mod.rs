@@ -62,7 +62,10 @@ pub async fn run(dir: PathBuf, events: EventSender) -> Result<(), ManifestsError
             }
         }
         journal.tell(reading);
-        settle(&changed).await;
+        tokio::select! {
+            () = settle(&changed) => {}
+            () = events.closed() => return Ok(()),
+        }
         files = look_until_it_works(&mut watcher, &dir).await;
     }
 }
