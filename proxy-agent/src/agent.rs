@@ -23,7 +23,9 @@ use crate::{
 /// # Errors
 /// When a part fails.
 pub async fn run(config: Run) -> Result<()> {
-    let context = NodeContext { name: config.node_name()? };
+    let context = NodeContext {
+        name: config.node_name()?,
+    };
     let dataplane = BpfDataplane::new(Options::from(&config))?;
     tracing::info!(node = context.name, "programs loaded");
     let (events, inbox) = std_mpsc::channel();
@@ -41,11 +43,7 @@ pub async fn run(config: Run) -> Result<()> {
     }
 }
 
-async fn run_source(
-    config: &Run,
-    node_name: String,
-    events: source::EventSender,
-) -> Result<()> {
+async fn run_source(config: &Run, node_name: String, events: source::EventSender) -> Result<()> {
     match config.source()? {
         SourceChoice::Manifests(dir) => Ok(source::manifests::run(dir, events).await?),
         SourceChoice::Kubernetes { kubeconfig, master } => {
@@ -94,6 +92,8 @@ async fn stop_signal() -> Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping; the programs stay attached and traffic goes on (to remove them: kube-portal cleanup)");
+    tracing::info!(
+        "stopping; the programs stay attached and traffic goes on (to remove them: kube-portal cleanup)"
+    );
     Ok(())
 }

@@ -15,9 +15,14 @@ pub struct Cleanup {
 
 impl Cleanup {
     pub(super) fn execute(&self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         cleanup(&self.pins.dir(), &runtime.block_on(node::dump())?)?;
-        println!("removed: programs, links and maps of {}", self.pins.pin_root.display());
+        println!(
+            "removed: programs, links and maps of {}",
+            self.pins.pin_root.display()
+        );
         Ok(())
     }
 }

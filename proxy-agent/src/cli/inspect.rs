@@ -58,7 +58,9 @@ impl Inspect {
             Output::Json => println!("{}", serde_json::to_string_pretty(rows)?),
             Output::Table => {
                 let mut table = Table::new();
-                table.load_style(NOTHING).set_header(R::HEADER.iter().map(|name| name.to_uppercase()));
+                table
+                    .load_style(NOTHING)
+                    .set_header(R::HEADER.iter().map(|name| name.to_uppercase()));
                 table.add_rows(rows.iter().map(Row::cells));
                 println!("{}", table.trim_fmt());
             }

@@ -37,7 +37,12 @@ enum Command {
 #[derive(Debug, Args)]
 pub struct Pins {
     /// Directory in a BPF file system for the maps and links that outlive the agent.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/kube-portal", env = "KUBE_PORTAL_PIN_ROOT")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/sys/fs/bpf/kube-portal",
+        env = "KUBE_PORTAL_PIN_ROOT"
+    )]
     pin_root: PathBuf,
 }
 

@@ -44,7 +44,12 @@ pub struct Run {
     tc_attach: TcAttach,
 
     /// Shortest time between two passes, in which changes are collected.
-    #[arg(long, value_name = "MS", default_value_t = 50, alias = "iptables-min-sync-period")]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 50,
+        alias = "iptables-min-sync-period"
+    )]
     min_sync_period_ms: u64,
 
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
@@ -78,7 +83,10 @@ pub enum SourceChoice {
 impl Run {
     pub(super) fn execute(self) -> Result<()> {
         telemetry::start(self.log_format);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         runtime.block_on(agent::run(self))
     }
 
@@ -89,9 +97,9 @@ impl Run {
     pub fn node_name(&self) -> Result<String> {
         let name = match &self.hostname_override {
             Some(name) => name.clone(),
-            None => nix::unistd::gethostname()?
-                .into_string()
-                .map_err(|name| anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override"))?,
+            None => nix::unistd::gethostname()?.into_string().map_err(|name| {
+                anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override")
+            })?,
         };
         let name = name.trim().to_lowercase();
         if name.is_empty() {
@@ -107,7 +115,10 @@ impl Run {
     pub fn source(&self) -> Result<SourceChoice> {
         Ok(match &self.manifests {
             Some(dir) => SourceChoice::Manifests(dir.clone()),
-            None => SourceChoice::Kubernetes { kubeconfig: self.kubeconfig.clone(), master: self.master.clone() },
+            None => SourceChoice::Kubernetes {
+                kubeconfig: self.kubeconfig.clone(),
+                master: self.master.clone(),
+            },
         })
     }
 
@@ -144,7 +155,9 @@ fn default_flow_table_size() -> u32 {
 }
 
 fn parse_range(text: &str) -> Result<RangeInclusive<u16>> {
-    let (first, last) = text.split_once('-').with_context(|| format!("expected FIRST-LAST, as in {DEFAULT_NODE_PORTS:?}"))?;
+    let (first, last) = text
+        .split_once('-')
+        .with_context(|| format!("expected FIRST-LAST, as in {DEFAULT_NODE_PORTS:?}"))?;
     let range = first.trim().parse()?..=last.trim().parse()?;
     if range.is_empty() {
         bail!("the first port is above the last");
@@ -159,6 +172,10 @@ mod tests {
     #[test]
     fn a_port_range_is_two_numbers_in_order() {
         assert_eq!(parse_range("30000-32767").unwrap(), 30_000..=32_767);
-        assert!(["30000", "32767-30000", "a-b", "1-70000"].iter().all(|text| parse_range(text).is_err()));
+        assert!(
+            ["30000", "32767-30000", "a-b", "1-70000"]
+                .iter()
+                .all(|text| parse_range(text).is_err())
+        );
     }
 }

@@ -44,7 +44,10 @@ impl<D: Dataplane> Runner<D> {
             facts: None,
             conflicts: Vec::new(),
             services: Schedule::new(intervals),
-            node: Schedule::new(Intervals { min: Duration::ZERO, ..intervals }),
+            node: Schedule::new(Intervals {
+                min: Duration::ZERO,
+                ..intervals
+            }),
         }
     }
 
@@ -57,13 +60,19 @@ impl<D: Dataplane> Runner<D> {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // A burst is filed before a pass begins: its objects belong together.
-            events.try_iter().for_each(|event| self.note(event, Instant::now()));
+            events
+                .try_iter()
+                .for_each(|event| self.note(event, Instant::now()));
             self.pass();
         }
     }
 
     fn wait(&self, events: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
-        match [self.services.next(), self.node.next()].into_iter().flatten().min() {
+        match [self.services.next(), self.node.next()]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             Some(due) => events.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -123,7 +132,10 @@ impl<D: Dataplane> Runner<D> {
             }
             Err(error) => {
                 warn(&error);
-                self.changes = Changes { all: true, ..Changes::default() };
+                self.changes = Changes {
+                    all: true,
+                    ..Changes::default()
+                };
                 self.services.failed(Instant::now());
             }
         }
@@ -131,7 +143,10 @@ impl<D: Dataplane> Runner<D> {
     }
 
     fn report(&mut self, conflicts: Vec<Conflict>) {
-        for conflict in conflicts.iter().filter(|conflict| !self.conflicts.contains(conflict)) {
+        for conflict in conflicts
+            .iter()
+            .filter(|conflict| !self.conflicts.contains(conflict))
+        {
             tracing::warn!("{conflict}");
         }
         self.conflicts = conflicts;
@@ -168,7 +183,11 @@ mod tests {
             let fails = self.failures > 0;
             self.failures = self.failures.saturating_sub(1);
             self.passes.send(changes.all).expect("the test listens");
-            if fails { Err(ApplyError(anyhow::anyhow!("injected"))) } else { Ok(Applied::default()) }
+            if fails {
+                Err(ApplyError(anyhow::anyhow!("injected")))
+            } else {
+                Ok(Applied::default())
+            }
         }
 
         fn apply_node(&mut self, _: &NodeFacts) -> Result<(), ApplyError> {
@@ -176,8 +195,11 @@ mod tests {
         }
     }
 
-    const INTERVALS: Intervals =
-        Intervals { min: Duration::ZERO, retry: Duration::from_millis(1), full: Duration::from_secs(3_600) };
+    const INTERVALS: Intervals = Intervals {
+        min: Duration::ZERO,
+        retry: Duration::from_millis(1),
+        full: Duration::from_secs(3_600),
+    };
 
     fn replace(kind: ObjectKind) -> Event {
         Event::Cluster(ClusterEvent::Replace(kind, Vec::new()))
@@ -191,7 +213,10 @@ mod tests {
         let thread = thread::spawn(move || runner.run(&inbox));
         events.send(replace(ObjectKind::Service)).unwrap();
         events.send(replace(ObjectKind::EndpointSlice)).unwrap();
-        assert!(seen.recv_timeout(Duration::from_millis(50)).is_err(), "Nodes are not listed yet");
+        assert!(
+            seen.recv_timeout(Duration::from_millis(50)).is_err(),
+            "Nodes are not listed yet"
+        );
         events.send(replace(ObjectKind::Node)).unwrap();
         let mut next = || seen.recv_timeout(Duration::from_secs(5)).expect("a pass");
         next();

@@ -25,7 +25,11 @@ impl Schedule {
     /// Nothing is due before the first request.
     #[must_use]
     pub const fn new(intervals: Intervals) -> Self {
-        Self { intervals, last: None, due: None }
+        Self {
+            intervals,
+            last: None,
+            due: None,
+        }
     }
 
     /// Something changed: the next pass is due as soon as the last one is long enough ago.
@@ -67,7 +71,14 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn schedule() -> (Schedule, Instant) {
-        (Schedule::new(Intervals { min: 50 * MS, retry: 1_000 * MS, full: 3_600_000 * MS }), Instant::now())
+        (
+            Schedule::new(Intervals {
+                min: 50 * MS,
+                retry: 1_000 * MS,
+                full: 3_600_000 * MS,
+            }),
+            Instant::now(),
+        )
     }
 
     #[test]

@@ -76,7 +76,13 @@ const HANDLE: TcHandle = TcHandle::new(0, 0x4b50);
 ///
 /// # Errors
 /// When the kernel refuses; the message names the device.
-pub fn attach(object: &mut Ebpf, pins: &PinDir, how: TcAttach, device: (u32, &str, Layer), hook: Hook) -> Result<()> {
+pub fn attach(
+    object: &mut Ebpf,
+    pins: &PinDir,
+    how: TcAttach,
+    device: (u32, &str, Layer),
+    hook: Hook,
+) -> Result<()> {
     let (ifindex, name, layer) = device;
     let program = program(object, hook.program(layer))?;
     let context = || format!("cannot attach to {} of {name}", hook.name());
@@ -97,7 +103,9 @@ pub fn attach(object: &mut Ebpf, pins: &PinDir, how: TcAttach, device: (u32, &st
 pub fn forget_others(pins: &PinDir, ifindexes: &BTreeSet<u32>) -> Result<()> {
     for entry in fs::read_dir(pins.links()).context("cannot list the pinned links")? {
         let path = entry?.path();
-        let ifindex = path.file_name().and_then(|name| name.to_str()?.split_once('-')?.0.parse().ok());
+        let ifindex = path
+            .file_name()
+            .and_then(|name| name.to_str()?.split_once('-')?.0.parse().ok());
         if !ifindex.is_some_and(|ifindex| ifindexes.contains(&ifindex)) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -135,7 +143,11 @@ fn tcx(program: &mut SchedClassifier, pin: &Path, device: &str, hook: Hook) -> R
         }
         fs::remove_file(pin)?;
     }
-    let id = program.attach_with_options(device, hook.attach_type(), TcAttachOptions::TcxOrder(LinkOrder::default()))?;
+    let id = program.attach_with_options(
+        device,
+        hook.attach_type(),
+        TcAttachOptions::TcxOrder(LinkOrder::default()),
+    )?;
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
     Ok(())
@@ -156,7 +168,11 @@ fn clsact(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<()>
     let id = match program.attach_to_link(known) {
         Ok(id) => id,
         Err(_) => {
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            let options = NlOptions {
+                priority: PRIORITY,
+                handle: HANDLE,
+                classid: None,
+            };
             program.attach_with_options(device, hook.attach_type(), TcAttachOptions::Netlink(options))?
         }
     };

@@ -149,12 +149,21 @@ pub fn counters(pins: &PinDir) -> Result<Vec<CounterRow>> {
     let map: PerCpuArray<_, u64> = Map::PerCpuArray(open(pins, "COUNTERS")?).try_into()?;
     let row = |counter: &Counter| {
         let value = map.get(&(*counter as u32), 0)?.iter().sum();
-        Ok(CounterRow { counter: counter.name(), value, description: counter.description().trim() })
+        Ok(CounterRow {
+            counter: counter.name(),
+            value,
+            description: counter.description().trim(),
+        })
     };
     Counter::ALL.iter().map(row).collect()
 }
 
-fn services_of<A>(pins: &PinDir, names: &BTreeMap<u32, ServiceName>, family: Family, suffix: &str) -> Result<Vec<ServiceRow>>
+fn services_of<A>(
+    pins: &PinDir,
+    names: &BTreeMap<u32, ServiceName>,
+    family: Family,
+    suffix: &str,
+) -> Result<Vec<ServiceRow>>
 where
     A: Address,
     FrontendKey<A>: Pod + Ord,
@@ -167,20 +176,40 @@ where
         ServiceRow {
             service: name(names, frontend.service()),
             kind: kind(&frontend),
-            address: if node_port { "*".to_owned() } else { key.address().to_ip().to_string() },
+            address: if node_port {
+                "*".to_owned()
+            } else {
+                key.address().to_ip().to_string()
+            },
             family,
             port: key.port().get(),
             protocol: protocol(key.protocol()),
             masquerade: frontend.flags().has(FrontendFlags::MASQUERADE),
-            when_empty: if frontend.flags().has(FrontendFlags::SILENT) { "drop" } else { "reject" },
+            when_empty: if frontend.flags().has(FrontendFlags::SILENT) {
+                "drop"
+            } else {
+                "reject"
+            },
             list,
-            endpoints: endpoints.get(&list).map(|slots| slots.values().cloned().collect()).unwrap_or_default(),
+            endpoints: endpoints
+                .get(&list)
+                .map(|slots| slots.values().cloned().collect())
+                .unwrap_or_default(),
         }
     };
-    Ok(hash::<FrontendKey<A>, Frontend>(pins, &format!("FRONTENDS{suffix}"))?.into_iter().map(row).collect())
+    Ok(
+        hash::<FrontendKey<A>, Frontend>(pins, &format!("FRONTENDS{suffix}"))?
+            .into_iter()
+            .map(row)
+            .collect(),
+    )
 }
 
-fn endpoints_of<A>(pins: &PinDir, names: &BTreeMap<u32, ServiceName>, suffix: &str) -> Result<Vec<EndpointRow>>
+fn endpoints_of<A>(
+    pins: &PinDir,
+    names: &BTreeMap<u32, ServiceName>,
+    suffix: &str,
+) -> Result<Vec<EndpointRow>>
 where
     A: Address,
     FrontendKey<A>: Pod + Ord,
@@ -223,12 +252,20 @@ where
         service: name(names, flow.service()),
         protocol: protocol(key.protocol()),
         hook,
-        direction: if flow.flags().has(FlowFlags::REQUEST) { "request" } else { "reply" },
+        direction: if flow.flags().has(FlowFlags::REQUEST) {
+            "request"
+        } else {
+            "reply"
+        },
         source: socket(key.source()),
         destination: socket(key.destination()),
         puts: socket(flow.put()),
         peer_port: flow.peer_port().get(),
-        state: if flow.is_expired(key.protocol(), now) { "expired" } else { flow.state().name(key.protocol()) },
+        state: if flow.is_expired(key.protocol(), now) {
+            "expired"
+        } else {
+            flow.state().name(key.protocol())
+        },
         idle: now.saturating_sub(flow.last_seen()),
     };
     let map: HashMap<_, FlowKey<A>, Flow<A>> = Map::LruHashMap(open(pins, table)?).try_into()?;
@@ -242,7 +279,10 @@ where
 {
     let mut lists: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
     for (key, endpoint) in hash::<EndpointKey, Endpoint<A>>(pins, &format!("ENDPOINTS{suffix}"))? {
-        lists.entry(key.list()).or_default().insert(key.slot(), socket((endpoint.address(), endpoint.port())));
+        lists
+            .entry(key.list())
+            .or_default()
+            .insert(key.slot(), socket((endpoint.address(), endpoint.port())));
     }
     Ok(lists)
 }
@@ -252,7 +292,9 @@ fn names(pins: &PinDir) -> Result<BTreeMap<u32, ServiceName>> {
 }
 
 fn name(names: &BTreeMap<u32, ServiceName>, id: u32) -> String {
-    names.get(&id).map_or_else(|| format!("deleted (id {id})"), |name| name.text().to_owned())
+    names
+        .get(&id)
+        .map_or_else(|| format!("deleted (id {id})"), |name| name.text().to_owned())
 }
 
 fn hash<K: Pod + Ord, V: Pod>(pins: &PinDir, name: &str) -> Result<BTreeMap<K, V>> {
@@ -296,15 +338,29 @@ fn now() -> Result<u32> {
 }
 
 impl Row for ServiceRow {
-    const HEADER: &'static [&'static str] = &["service", "kind", "address", "protocol", "masquerade", "endpoints"];
+    const HEADER: &'static [&'static str] = &[
+        "service",
+        "kind",
+        "address",
+        "protocol",
+        "masquerade",
+        "endpoints",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let address = match self.address.parse::<IpAddr>() {
             Ok(address) => SocketAddr::new(address, self.port).to_string(),
-            Err(_) => format!("*:{} ({})", self.port, if self.family == Family::V4 { "IPv4" } else { "IPv6" }),
+            Err(_) => format!(
+                "*:{} ({})",
+                self.port,
+                if self.family == Family::V4 { "IPv4" } else { "IPv6" }
+            ),
         };
-        let endpoints =
-            if self.endpoints.is_empty() { format!("none: {}", self.when_empty) } else { self.endpoints.join("\n") };
+        let endpoints = if self.endpoints.is_empty() {
+            format!("none: {}", self.when_empty)
+        } else {
+            self.endpoints.join("\n")
+        };
         let masquerade = if self.masquerade { "yes" } else { "no" };
         vec![
             self.service.clone(),
@@ -321,18 +377,39 @@ impl Row for EndpointRow {
     const HEADER: &'static [&'static str] = &["list", "slot", "endpoint", "services"];
 
     fn cells(&self) -> Vec<String> {
-        let services =
-            if self.services.is_empty() { "none, about to be deleted".to_owned() } else { self.services.join(", ") };
-        vec![self.list.to_string(), self.slot.to_string(), self.endpoint.clone(), services]
+        let services = if self.services.is_empty() {
+            "none, about to be deleted".to_owned()
+        } else {
+            self.services.join(", ")
+        };
+        vec![
+            self.list.to_string(),
+            self.slot.to_string(),
+            self.endpoint.clone(),
+            services,
+        ]
     }
 }
 
 impl Row for FlowRow {
-    const HEADER: &'static [&'static str] =
-        &["service", "protocol", "hook", "direction", "source", "destination", "puts", "state", "idle"];
+    const HEADER: &'static [&'static str] = &[
+        "service",
+        "protocol",
+        "hook",
+        "direction",
+        "source",
+        "destination",
+        "puts",
+        "state",
+        "idle",
+    ];
 
     fn cells(&self) -> Vec<String> {
-        let side = if self.hook == "ingress" { "destination" } else { "source" };
+        let side = if self.hook == "ingress" {
+            "destination"
+        } else {
+            "source"
+        };
         vec![
             self.service.clone(),
             self.protocol.to_string(),
@@ -351,6 +428,10 @@ impl Row for CounterRow {
     const HEADER: &'static [&'static str] = &["counter", "value", "description"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.counter.to_owned(), self.value.to_string(), self.description.to_owned()]
+        vec![
+            self.counter.to_owned(),
+            self.value.to_string(),
+            self.description.to_owned(),
+        ]
     }
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, ServiceName, TCP, UDP,
+    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, ServiceName,
+    TCP, UDP,
 };
 
 use super::ids::Ids;
@@ -35,7 +36,10 @@ pub struct FamilyContents<A> {
 
 impl<A> Default for FamilyContents<A> {
     fn default() -> Self {
-        Self { frontends: BTreeMap::new(), lists: BTreeMap::new() }
+        Self {
+            frontends: BTreeMap::new(),
+            lists: BTreeMap::new(),
+        }
     }
 }
 
@@ -54,7 +58,12 @@ pub struct Unserved {
 
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, frontend, reason, partly } = self;
+        let Self {
+            service,
+            frontend,
+            reason,
+            partly,
+        } = self;
         let how = if *partly { "served without" } else { "not served:" };
         write!(f, "{service} at {frontend} is {how} {reason}")
     }
@@ -68,14 +77,33 @@ pub fn encode(desired: &Desired, ids: &mut Ids) -> Contents {
         let label = || (frontend.service_port.to_string(), key.to_string());
         if let Some((reason, partly)) = limitation(key, frontend, desired) {
             let (service, frontend) = label();
-            contents.unserved.push(Unserved { service, frontend, reason, partly });
+            contents.unserved.push(Unserved {
+                service,
+                frontend,
+                reason,
+                partly,
+            });
             if !partly {
                 continue;
             }
         }
         match key.address.family() {
-            Family::V4 => add::<Addr4>(key, frontend, desired, ids, &mut contents.services, &mut contents.v4),
-            Family::V6 => add::<Addr6>(key, frontend, desired, ids, &mut contents.services, &mut contents.v6),
+            Family::V4 => add::<Addr4>(
+                key,
+                frontend,
+                desired,
+                ids,
+                &mut contents.services,
+                &mut contents.v4,
+            ),
+            Family::V6 => add::<Addr6>(
+                key,
+                frontend,
+                desired,
+                ids,
+                &mut contents.services,
+                &mut contents.v6,
+            ),
         }
     }
     ids.retain_services(&contents.services);
@@ -87,15 +115,20 @@ fn limitation(
     frontend: &model::Frontend,
     desired: &Desired,
 ) -> Option<(&'static str, bool)> {
-    let affinity = desired.service_ports.get(&frontend.service_port).is_some_and(|port| port.session_affinity.is_some());
+    let affinity = desired
+        .service_ports
+        .get(&frontend.service_port)
+        .is_some_and(|port| port.session_affinity.is_some());
     match () {
         () if key.protocol == Protocol::Sctp => Some(("SCTP needs the iptables dataplane", false)),
-        () if frontend.external_clients != frontend.internal_clients => {
-            Some(("externalTrafficPolicy Local is not supported by the BPF dataplane yet", false))
-        }
-        () if !frontend.source_ranges.is_empty() => {
-            Some(("loadBalancerSourceRanges is not supported by the BPF dataplane yet", false))
-        }
+        () if frontend.external_clients != frontend.internal_clients => Some((
+            "externalTrafficPolicy Local is not supported by the BPF dataplane yet",
+            false,
+        )),
+        () if !frontend.source_ranges.is_empty() => Some((
+            "loadBalancerSourceRanges is not supported by the BPF dataplane yet",
+            false,
+        )),
         () if affinity => Some(("session affinity", true)),
         () => None,
     }
@@ -111,12 +144,22 @@ fn add<A: Address>(
 ) {
     let protocol = number(key.protocol);
     let service = ids.service(&frontend.service_port, protocol);
-    services.insert(service, ServiceName::new(&frontend.service_port.to_string(), protocol));
+    services.insert(
+        service,
+        ServiceName::new(&frontend.service_port.to_string(), protocol),
+    );
     let mut list = |scope| {
-        let key =
-            ListKey { service_port: frontend.service_port.clone(), family: key.address.family(), scope };
+        let key = ListKey {
+            service_port: frontend.service_port.clone(),
+            family: key.address.family(),
+            scope,
+        };
         let endpoints = desired.lists.get(&key).map(endpoints::<A>).unwrap_or_default();
-        let id = ids.list(service, &key, desired.lists.get(&key).unwrap_or(&EndpointList::default()));
+        let id = ids.list(
+            service,
+            &key,
+            desired.lists.get(&key).unwrap_or(&EndpointList::default()),
+        );
         let len = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         if id != 0 {
             contents.lists.insert(id, endpoints);
@@ -149,7 +192,12 @@ fn frontend_key<A: Address>(key: &model::FrontendKey) -> Option<FrontendKey<A>> 
 fn endpoints<A: Address>(list: &EndpointList) -> Vec<Endpoint<A>> {
     list.endpoints
         .iter()
-        .filter_map(|endpoint| Some(Endpoint::new(A::from_ip(endpoint.address)?, Port::new(endpoint.port))))
+        .filter_map(|endpoint| {
+            Some(Endpoint::new(
+                A::from_ip(endpoint.address)?,
+                Port::new(endpoint.port),
+            ))
+        })
         .collect()
 }
 

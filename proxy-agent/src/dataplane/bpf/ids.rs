@@ -30,7 +30,12 @@ pub struct Ids {
 impl Default for Ids {
     fn default() -> Self {
         // 0 stands for "no list" in a frontend.
-        Self { services: BTreeMap::new(), lists: BTreeMap::new(), next_service: 1, next_list: 1 }
+        Self {
+            services: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            next_service: 1,
+            next_list: 1,
+        }
     }
 }
 
@@ -62,12 +67,19 @@ impl Ids {
     /// The id of a Service port; `protocol` is its IP protocol number.
     pub fn service(&mut self, service: &ServicePortId, protocol: u8) -> u32 {
         let next = &mut self.next_service;
-        *self.services.entry((service.to_string(), protocol)).or_insert_with(|| give(next))
+        *self
+            .services
+            .entry((service.to_string(), protocol))
+            .or_insert_with(|| give(next))
     }
 
     /// The id of a list: the one it has, or a new one if its endpoints have changed. 0 for an empty list.
     pub fn list(&mut self, service: u32, key: &ListKey, list: &EndpointList) -> u32 {
-        let owner = ListOwner { service, family: key.family, scope: key.scope };
+        let owner = ListOwner {
+            service,
+            family: key.family,
+            scope: key.scope,
+        };
         if list.endpoints.is_empty() {
             self.lists.remove(&owner);
             return 0;
@@ -92,7 +104,10 @@ impl Ids {
 /// By what the maps hold: whether an endpoint is local is not in them.
 fn is_same(a: &EndpointList, b: &EndpointList) -> bool {
     let written = |list: &EndpointList| -> Vec<_> {
-        list.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.port)).collect()
+        list.endpoints
+            .iter()
+            .map(|endpoint| (endpoint.address, endpoint.port))
+            .collect()
     };
     written(a) == written(b)
 }
@@ -109,14 +124,32 @@ mod tests {
     use crate::model::{Endpoint, EndpointList, Family, ListKey, ObjectName, Protocol, Scope, ServicePortId};
 
     fn key() -> ListKey {
-        let service = ObjectName { namespace: "default".into(), name: "web".into() };
-        let service_port = ServicePortId { service, port: String::new(), protocol: Protocol::Tcp };
-        ListKey { service_port, family: Family::V4, scope: Scope::Cluster }
+        let service = ObjectName {
+            namespace: "default".into(),
+            name: "web".into(),
+        };
+        let service_port = ServicePortId {
+            service,
+            port: String::new(),
+            protocol: Protocol::Tcp,
+        };
+        ListKey {
+            service_port,
+            family: Family::V4,
+            scope: Scope::Cluster,
+        }
     }
 
     fn list(last: &[u8]) -> EndpointList {
-        let endpoint = |last: &u8| Endpoint { address: [10, 0, 0, *last].into(), port: 80, weight: 1, local: false };
-        EndpointList { endpoints: last.iter().map(endpoint).collect() }
+        let endpoint = |last: &u8| Endpoint {
+            address: [10, 0, 0, *last].into(),
+            port: 80,
+            weight: 1,
+            local: false,
+        };
+        EndpointList {
+            endpoints: last.iter().map(endpoint).collect(),
+        }
     }
 
     #[test]

@@ -70,18 +70,28 @@ impl<K: Pod, V: Pod> KernelMap<K, V> {
     /// # Errors
     /// When it is not a hash map of these types.
     pub fn new(name: &'static str, map: Map) -> Result<Self, AyaError> {
-        Ok(Self { name, map: HashMap::try_from(map)? })
+        Ok(Self {
+            name,
+            map: HashMap::try_from(map)?,
+        })
     }
 
     fn error(&self, operation: &'static str) -> impl Fn(AyaError) -> MapError + use<K, V> {
         let map = self.name.to_owned();
-        move |error| MapError { map: map.clone(), operation, source: io_error(error) }
+        move |error| MapError {
+            map: map.clone(),
+            operation,
+            source: io_error(error),
+        }
     }
 }
 
 impl<K: Pod + Send, V: Pod + Send> TypedMap<K, V> for KernelMap<K, V> {
     fn entries(&self) -> Result<Vec<(K, V)>, MapError> {
-        self.map.iter().collect::<Result<_, _>>().map_err(self.error("read"))
+        self.map
+            .iter()
+            .collect::<Result<_, _>>()
+            .map_err(self.error("read"))
     }
 
     fn insert(&mut self, key: &K, value: &V) -> Result<(), MapError> {
@@ -108,21 +118,33 @@ impl<V: Pod> KernelCell<V> {
     /// # Errors
     /// When it is not an array of this type.
     pub fn new(name: &'static str, map: Map) -> Result<Self, AyaError> {
-        Ok(Self { name, map: Array::try_from(map)? })
+        Ok(Self {
+            name,
+            map: Array::try_from(map)?,
+        })
     }
 
     fn error(&self, operation: &'static str, error: AyaError) -> MapError {
-        MapError { map: self.name.to_owned(), operation, source: io_error(error) }
+        MapError {
+            map: self.name.to_owned(),
+            operation,
+            source: io_error(error),
+        }
     }
 }
 
 impl<V: Pod + Send> TypedMap<u32, V> for KernelCell<V> {
     fn entries(&self) -> Result<Vec<(u32, V)>, MapError> {
-        self.map.get(&0, 0).map(|value| vec![(0, value)]).map_err(|error| self.error("read", error))
+        self.map
+            .get(&0, 0)
+            .map(|value| vec![(0, value)])
+            .map_err(|error| self.error("read", error))
     }
 
     fn insert(&mut self, key: &u32, value: &V) -> Result<(), MapError> {
-        self.map.set(*key, value, 0).map_err(|error| self.error("write", error))
+        self.map
+            .set(*key, value, 0)
+            .map_err(|error| self.error("write", error))
     }
 
     fn remove(&mut self, _key: &u32) -> Result<(), MapError> {

@@ -85,7 +85,8 @@ impl BpfDataplane {
     }
 
     fn snat_ports(&self) -> Result<PortPool, ApplyError> {
-        let mut free = node::ports::free_ports(self.options.node_ports.clone()).context("cannot tell the free ports")?;
+        let mut free =
+            node::ports::free_ports(self.options.node_ports.clone()).context("cannot tell the free ports")?;
         free.sort_by_key(|range| std::cmp::Reverse(range.len()));
         Ok(PortPool::new(free))
     }
@@ -102,7 +103,13 @@ impl BpfDataplane {
 
     fn attach(&mut self, device: (u32, &str, Layer)) -> anyhow::Result<()> {
         for hook in Hook::ALL {
-            attach::attach(&mut self.object, &self.options.pins, self.options.tc_attach, device, hook)?;
+            attach::attach(
+                &mut self.object,
+                &self.options.pins,
+                self.options.tc_attach,
+                device,
+                hook,
+            )?;
         }
         let (ifindex, name, layer) = device;
         tracing::info!(interface = name, "serving an interface");
@@ -125,20 +132,43 @@ impl Dataplane for BpfDataplane {
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
         let local = facts.local_addresses();
-        self.maps.v4.node_addresses.replace(&keyed::<Addr4>(&local)).map_err(anyhow::Error::from)?;
-        self.maps.v6.node_addresses.replace(&keyed::<Addr6>(&local)).map_err(anyhow::Error::from)?;
+        self.maps
+            .v4
+            .node_addresses
+            .replace(&keyed::<Addr4>(&local))
+            .map_err(anyhow::Error::from)?;
+        self.maps
+            .v6
+            .node_addresses
+            .replace(&keyed::<Addr6>(&local))
+            .map_err(anyhow::Error::from)?;
 
         let wanted = facts.attachments();
-        let interfaces = wanted.keys().map(|ifindex| (*ifindex, interface(facts, *ifindex))).collect();
-        self.maps.interfaces.replace(&interfaces).map_err(anyhow::Error::from)?;
-        self.attached.retain(|ifindex, (_, layer)| wanted.get(ifindex) == Some(layer));
+        let interfaces = wanted
+            .keys()
+            .map(|ifindex| (*ifindex, interface(facts, *ifindex)))
+            .collect();
+        self.maps
+            .interfaces
+            .replace(&interfaces)
+            .map_err(anyhow::Error::from)?;
+        self.attached
+            .retain(|ifindex, (_, layer)| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         let mut failure = Ok(());
-        for (ifindex, layer) in wanted.into_iter().filter(|(ifindex, _)| !self.attached.contains_key(ifindex)).collect::<Vec<_>>() {
+        for (ifindex, layer) in wanted
+            .into_iter()
+            .filter(|(ifindex, _)| !self.attached.contains_key(ifindex))
+            .collect::<Vec<_>>()
+        {
             let name = facts.links.get(&ifindex).map_or("", |link| &link.name);
             if let Err(error) = self.attach((ifindex, name, layer)) {
-                tracing::warn!(interface = name, error = format!("{error:#}"), "an interface is not served");
+                tracing::warn!(
+                    interface = name,
+                    error = format!("{error:#}"),
+                    "an interface is not served"
+                );
                 failure = Err(ApplyError(error));
             }
         }
@@ -147,7 +177,10 @@ impl Dataplane for BpfDataplane {
 }
 
 fn keyed<A: Address>(addresses: &BTreeSet<IpAddr>) -> BTreeMap<A, u32> {
-    addresses.iter().filter_map(|address| Some((A::from_ip(*address)?, 1))).collect()
+    addresses
+        .iter()
+        .filter_map(|address| Some((A::from_ip(*address)?, 1)))
+        .collect()
 }
 
 fn interface(facts: &NodeFacts, ifindex: u32) -> Interface {

@@ -7,11 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use aya::{
-    Ebpf, EbpfLoader, Pod,
-    maps::Map,
-    programs::SchedClassifier,
-};
+use aya::{Ebpf, EbpfLoader, Pod, maps::Map, programs::SchedClassifier};
 use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -26,12 +22,30 @@ use super::{
 
 /// The maps that every pass of the agent and every run of the programs share.
 pub const MAP_NAMES: [&str; 16] = [
-    "FRONTENDS4", "FRONTENDS6", "ENDPOINTS4", "ENDPOINTS6", "LIST_MEMBERS4", "LIST_MEMBERS6", "INGRESS_FLOWS4",
-    "INGRESS_FLOWS6", "EGRESS_FLOWS4", "EGRESS_FLOWS6", "NODE_ADDRESSES4", "NODE_ADDRESSES6", "INTERFACES", "SERVICES",
-    "SETTINGS", "COUNTERS",
+    "FRONTENDS4",
+    "FRONTENDS6",
+    "ENDPOINTS4",
+    "ENDPOINTS6",
+    "LIST_MEMBERS4",
+    "LIST_MEMBERS6",
+    "INGRESS_FLOWS4",
+    "INGRESS_FLOWS6",
+    "EGRESS_FLOWS4",
+    "EGRESS_FLOWS6",
+    "NODE_ADDRESSES4",
+    "NODE_ADDRESSES6",
+    "INTERFACES",
+    "SERVICES",
+    "SETTINGS",
+    "COUNTERS",
 ];
 
-const FLOW_TABLES: [&str; 4] = ["INGRESS_FLOWS4", "INGRESS_FLOWS6", "EGRESS_FLOWS4", "EGRESS_FLOWS6"];
+const FLOW_TABLES: [&str; 4] = [
+    "INGRESS_FLOWS4",
+    "INGRESS_FLOWS6",
+    "EGRESS_FLOWS4",
+    "EGRESS_FLOWS6",
+];
 
 /// The programs, in the order of [`super::attach::Hook`] and [`crate::node::Layer`].
 pub const PROGRAM_NAMES: [&str; 4] = ["tc_ingress", "tc_egress", "tc_ingress_l3", "tc_egress_l3"];
@@ -49,7 +63,9 @@ impl PinDir {
     /// Under `root`, which lies in a BPF file system.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     /// Where the maps are: `v<WIRE_VERSION>/maps`, so that a map of another layout is never opened.
@@ -88,9 +104,13 @@ impl PinDir {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         }
         if !is_bpffs(&self.root) {
-            bail!("--pin-root {} is not in a BPF file system; mount one there: mount -t bpf bpf {0}", self.root.display());
+            bail!(
+                "--pin-root {} is not in a BPF file system; mount one there: mount -t bpf bpf {0}",
+                self.root.display()
+            );
         }
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).context("cannot protect the pin directory")
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
+            .context("cannot protect the pin directory")
     }
 
     /// Removes every pin, and the directories. What was never there is no error.
@@ -100,7 +120,12 @@ impl PinDir {
     pub fn remove(&self) -> Result<()> {
         remove_dir_all(&self.version())?;
         match fs::remove_dir(&self.root) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
                 // A mount point can't be removed, and need not.
                 tracing::debug!(root = %self.root.display(), %error, "the pin root stays");
                 Ok(())
@@ -139,9 +164,13 @@ pub fn load(pins: &PinDir, flow_table_size: u32) -> Result<Ebpf> {
     for name in FLOW_TABLES {
         loader.map_max_entries(name, flow_table_size);
     }
-    let mut object = loader.load(OBJECT).context("the kernel does not take the BPF maps")?;
+    let mut object = loader
+        .load(OBJECT)
+        .context("the kernel does not take the BPF maps")?;
     for name in PROGRAM_NAMES {
-        program(&mut object, name)?.load().with_context(|| format!("the kernel does not take program {name}"))?;
+        program(&mut object, name)?
+            .load()
+            .with_context(|| format!("the kernel does not take program {name}"))?;
     }
     Ok(object)
 }
@@ -151,7 +180,9 @@ pub fn load(pins: &PinDir, flow_table_size: u32) -> Result<Ebpf> {
 /// # Errors
 /// When there is none of this name.
 pub fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
-    let program = object.program_mut(name).with_context(|| format!("the BPF object lacks program {name}"))?;
+    let program = object
+        .program_mut(name)
+        .with_context(|| format!("the BPF object lacks program {name}"))?;
     Ok(program.try_into()?)
 }
 
@@ -161,8 +192,14 @@ pub fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClas
 /// When one is missing or can't be read.
 pub fn maps(object: &mut Ebpf) -> Result<Maps> {
     Ok(Maps {
-        v4: family_maps::<Addr4>(object, ["FRONTENDS4", "ENDPOINTS4", "LIST_MEMBERS4", "NODE_ADDRESSES4"])?,
-        v6: family_maps::<Addr6>(object, ["FRONTENDS6", "ENDPOINTS6", "LIST_MEMBERS6", "NODE_ADDRESSES6"])?,
+        v4: family_maps::<Addr4>(
+            object,
+            ["FRONTENDS4", "ENDPOINTS4", "LIST_MEMBERS4", "NODE_ADDRESSES4"],
+        )?,
+        v6: family_maps::<Addr6>(
+            object,
+            ["FRONTENDS6", "ENDPOINTS6", "LIST_MEMBERS6", "NODE_ADDRESSES6"],
+        )?,
         interfaces: hash(object, "INTERFACES")?,
         services: hash(object, "SERVICES")?,
         settings: TrackedMap::load(KernelCell::new("SETTINGS", take(object, "SETTINGS")?)?)?,
@@ -193,5 +230,7 @@ where
 }
 
 fn take(object: &mut Ebpf, name: &str) -> Result<Map> {
-    object.take_map(name).with_context(|| format!("the BPF object lacks map {name}"))
+    object
+        .take_map(name)
+        .with_context(|| format!("the BPF object lacks map {name}"))
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendKey, Interface, MemberKey, ServiceName, Settings,
-    snat::PortPool,
+    Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendKey, Interface, MemberKey, ServiceName,
+    Settings, snat::PortPool,
 };
 
 use super::{
@@ -88,7 +88,8 @@ impl Maps {
     ) -> Result<Applied, MapError> {
         let (next_list, next_service) = ids.next();
         // First: an id that was given away must stay known as such, whatever fails after this.
-        self.settings.set(0, Settings::new(ports, next_list, next_service))?;
+        self.settings
+            .set(0, Settings::new(ports, next_list, next_service))?;
         for (id, name) in &contents.services {
             self.services.set(*id, *name)?;
         }
@@ -96,13 +97,23 @@ impl Maps {
         self.v6.write(&contents.v6)?;
         self.services.retain(|id| contents.services.contains_key(id))?;
 
-        let wanted: BTreeSet<u32> = contents.v4.lists.keys().chain(contents.v6.lists.keys()).copied().collect();
+        let wanted: BTreeSet<u32> = contents
+            .v4
+            .lists
+            .keys()
+            .chain(contents.v6.lists.keys())
+            .copied()
+            .collect();
         let present = self.v4.lists().chain(self.v6.lists()).collect();
         let doomed = retired.due(&present, &wanted, now);
         self.v4.delete_lists(&doomed)?;
         self.v6.delete_lists(&doomed)?;
         let Writes { updates, deletes } = self.take_writes();
-        Ok(Applied { updates, deletes, again_in: (!retired.lists.is_empty()).then_some(GRACE) })
+        Ok(Applied {
+            updates,
+            deletes,
+            again_in: (!retired.lists.is_empty()).then_some(GRACE),
+        })
     }
 
     fn take_writes(&mut self) -> Writes {
@@ -122,9 +133,13 @@ impl Retired {
         for list in present.difference(wanted) {
             self.lists.entry(*list).or_insert(now);
         }
-        let due = self.lists.iter().filter(|(_, since)| now.duration_since(**since) >= GRACE);
+        let due = self
+            .lists
+            .iter()
+            .filter(|(_, since)| now.duration_since(**since) >= GRACE);
         let due: BTreeSet<u32> = due.map(|(list, _)| *list).collect();
-        self.lists.retain(|list, _| present.contains(list) && !wanted.contains(list) && !due.contains(list));
+        self.lists
+            .retain(|list, _| present.contains(list) && !wanted.contains(list) && !due.contains(list));
         due.difference(wanted).copied().collect()
     }
 }
@@ -133,7 +148,8 @@ impl<A: Address> FamilyMaps<A> {
     fn write(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
         for (list, endpoints) in &contents.lists {
             for (slot, endpoint) in (0..).zip(endpoints) {
-                self.members.set(MemberKey::new(*list, endpoint.address(), endpoint.port()), slot)?;
+                self.members
+                    .set(MemberKey::new(*list, endpoint.address(), endpoint.port()), slot)?;
                 self.endpoints.set(EndpointKey::new(*list, slot), *endpoint)?;
             }
         }
@@ -154,7 +170,11 @@ impl<A: Address> FamilyMaps<A> {
     }
 
     fn take_writes(&mut self) -> Writes {
-        sum([self.frontends.take_writes(), self.endpoints.take_writes(), self.members.take_writes()])
+        sum([
+            self.frontends.take_writes(),
+            self.endpoints.take_writes(),
+            self.members.take_writes(),
+        ])
     }
 }
 
@@ -168,14 +188,29 @@ fn sum(parts: impl IntoIterator<Item = Writes>) -> Writes {
 fn restore_lists<A: Address>(family: Family, maps: &FamilyMaps<A>, ids: &mut Ids) {
     let mut lists: BTreeMap<u32, EndpointList> = BTreeMap::new();
     for (key, endpoint) in maps.endpoints.known() {
-        let endpoint =
-            model::Endpoint { address: endpoint.address().to_ip(), port: endpoint.port().get(), weight: 1, local: false };
+        let endpoint = model::Endpoint {
+            address: endpoint.address().to_ip(),
+            port: endpoint.port().get(),
+            weight: 1,
+            local: false,
+        };
         lists.entry(key.list()).or_default().endpoints.push(endpoint);
     }
     for frontend in maps.frontends.known().values() {
-        for (scope, id) in [Scope::Cluster, Scope::Local].into_iter().zip(frontend.list_ids()) {
+        for (scope, id) in [Scope::Cluster, Scope::Local]
+            .into_iter()
+            .zip(frontend.list_ids())
+        {
             if let Some(list) = lists.get(&id) {
-                ids.restore_list(ListOwner { service: frontend.service(), family, scope }, id, list.clone());
+                ids.restore_list(
+                    ListOwner {
+                        service: frontend.service(),
+                        family,
+                        scope,
+                    },
+                    id,
+                    list.clone(),
+                );
             }
         }
     }

@@ -27,7 +27,11 @@ impl<K: Ord + Copy, V: Copy + PartialEq> TrackedMap<K, V> {
     /// When the map can't be read.
     pub fn load(map: impl TypedMap<K, V> + 'static) -> Result<Self, MapError> {
         let known = map.entries()?.into_iter().collect();
-        Ok(Self { map: Box::new(map), known, writes: Writes::default() })
+        Ok(Self {
+            map: Box::new(map),
+            known,
+            writes: Writes::default(),
+        })
     }
 
     /// What is in the map.
@@ -89,7 +93,13 @@ mod tests {
     fn what_is_there_already_is_not_written_again() {
         let mut map = TrackedMap::load(MemoryMap([(1, 10), (2, 20)].into())).unwrap();
         map.replace(&[(1, 10), (3, 30)].into()).unwrap();
-        assert_eq!(map.take_writes(), Writes { updates: 1, deletes: 1 });
+        assert_eq!(
+            map.take_writes(),
+            Writes {
+                updates: 1,
+                deletes: 1
+            }
+        );
         map.replace(&[(1, 10), (3, 30)].into()).unwrap();
         assert_eq!(map.take_writes(), Writes::default());
     }
