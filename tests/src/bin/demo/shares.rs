@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use harness::{
     topology::Host,
     traffic::{Answer, Client, get},
@@ -14,8 +14,8 @@ use crate::{paint, signals, stage::Stage};
 /// Requests per row.
 const REQUESTS: u32 = 300;
 
-/// χ² with two degrees of freedom exceeds this once in 100,000 fair rows.
-const SUSPICIOUS: f64 = 23.0;
+/// χ² with two degrees of freedom exceeds this once in three million fair rows.
+const SUSPICIOUS: f64 = 30.0;
 
 /// One kind of request.
 struct Row<'s> {
@@ -38,6 +38,7 @@ pub(crate) fn print(stage: &Stage) -> Result<()> {
         for row in rows(stage, family) {
             let answers = row.request()?;
             println!("{}", row.render(stage, &answers));
+            row.judge(stage, &answers)?;
         }
     }
     Ok(())
@@ -109,6 +110,28 @@ impl Row<'_> {
         )
     }
 
+    /// Whoever runs the demo as a check must not have to read it.
+    fn judge(&self, stage: &Stage, answers: &[Answer]) -> Result<()> {
+        let (label, target) = (self.label, self.target);
+        let shares = count(stage, answers);
+        ensure!(
+            chi_square(&shares) < SUSPICIOUS,
+            "{label} → {target}: {shares:?} are no equal shares"
+        );
+        let family = Family::of(target.ip());
+        let node = stage.world.topology.nodes[0].host.ip(family);
+        for answer in answers {
+            let masqueraded = target.ip() == node || answer.server == self.client.name;
+            let expected = if masqueraded { node } else { self.client.ip(family) };
+            let (server, seen) = (&answer.server, answer.client.ip());
+            ensure!(
+                seen == expected,
+                "{label} → {target}: {server} saw {seen} instead of {expected}"
+            );
+        }
+        Ok(())
+    }
+
     /// Whom the servers saw, in words.
     fn seen(&self, stage: &Stage, answers: &[Answer]) -> String {
         let mut seen: BTreeMap<&str, bool> = BTreeMap::new();
@@ -151,4 +174,22 @@ fn chi_square(counts: &[u32; 3]) -> f64 {
         .iter()
         .map(|count| (f64::from(*count) - expected).powi(2) / expected)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_shares_with_noise_are_fine_and_a_forgotten_endpoint_is_not() {
+        assert!(chi_square(&[112, 92, 96]) < SUSPICIOUS);
+        assert!(chi_square(&[150, 150, 0]) > SUSPICIOUS);
+        assert!(chi_square(&[150, 75, 75]) > SUSPICIOUS);
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_zero() {
+        assert_eq!(percent(0, 0), "0.0 %");
+        assert_eq!(percent(1, 3), "33.3 %");
+    }
 }
