@@ -110,17 +110,19 @@ pub(crate) fn shown(command: &Command) -> String {
             quoted(&value?.to_string_lossy())
         ))
     };
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    // As short as it can be typed: what we built from the workspace's folder, the rest by name.
+    let program = Path::new(command.get_program());
+    let built = program.strip_prefix(root()).ok();
+    let short = built
+        .or_else(|| program.file_name().map(Path::new))
+        .unwrap_or(program);
     let arguments = command
         .get_args()
         .map(|argument| quoted(&argument.to_string_lossy()));
     command
         .get_envs()
         .filter_map(set)
-        .chain([program.into_owned()])
+        .chain([quoted(&short.to_string_lossy())])
         .chain(arguments)
         .collect::<Vec<_>>()
         .join(" ")

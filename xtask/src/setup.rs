@@ -165,7 +165,7 @@ fn mirrors() -> Result<Vec<String>> {
     Ok(mirrors)
 }
 
-/// The unpacked source, if the mirror has it for exactly this version.
+/// The folder `library` of the unpacked source, if the mirror has it for exactly this version.
 fn unpack_from(work: &TempDir, mirror: &str, version: &str) -> Result<Option<PathBuf>> {
     let folder = work.path();
     let list =
@@ -188,7 +188,9 @@ fn unpack_from(work: &TempDir, mirror: &str, version: &str) -> Result<Option<Pat
     let mut download = apt(folder, "apt-get");
     download.args(["download", "-qq", &format!("rust-src={package}")]);
     exec::quiet(&mut download, "downloading rust-src", "check the network")?;
-    Ok(Some(unpack(folder)?.join(format!("usr/src/rustc-{version}"))))
+    Ok(Some(
+        unpack(folder)?.join(format!("usr/src/rustc-{version}/library")),
+    ))
 }
 
 fn unpack(folder: &Path) -> Result<PathBuf> {
@@ -235,19 +237,18 @@ fn package_version<'a>(madison: &'a str, version: &str) -> Option<&'a str> {
     })
 }
 
-/// Copied first and renamed then: an interrupted copy would pass for the whole source.
-fn put_in_place(source: &Path, folder: &Path) -> Result<()> {
-    let partial = folder.with_extension("partial");
+/// Puts `library` where rustup would. Copied first and renamed then: an interrupted copy would pass for the whole source.
+fn put_in_place(library: &Path, folder: &Path) -> Result<()> {
+    let (partial, whole) = (folder.join("library.partial"), folder.join("library"));
     let remedy = "the toolchain's folder must be writable";
-    let parent = folder.parent().context("the sysroot has no parent folder")?;
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}: {remedy}", parent.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}: {remedy}", folder.display()))?;
     // The package links some of its files to other places of itself.
     let mut copy = exec::command("cp", &["-rLT"]);
-    exec::quiet(copy.arg(source).arg(&partial), "copying rust-src", remedy)?;
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot replace {}", folder.display()))?;
+    exec::quiet(copy.arg(library).arg(&partial), "copying rust-src", remedy)?;
+    if whole.exists() {
+        fs::remove_dir_all(&whole).with_context(|| format!("cannot replace {}", whole.display()))?;
     }
-    fs::rename(&partial, folder).with_context(|| format!("cannot make {}: {remedy}", folder.display()))
+    fs::rename(&partial, &whole).with_context(|| format!("cannot make {}: {remedy}", whole.display()))
 }
 
 #[cfg(test)]
@@ -275,14 +276,14 @@ mod tests {
     #[test]
     fn source_is_put_in_place_whole_and_replaces_a_torn_copy() {
         let work = tempfile::tempdir().unwrap();
-        let (source, folder) = (work.path().join("source"), work.path().join("lib/rust"));
-        fs::create_dir_all(source.join("library/core")).unwrap();
-        fs::write(source.join("library/core/Cargo.toml"), "[package]").unwrap();
+        let (library, folder) = (work.path().join("unpacked/library"), work.path().join("lib/rust"));
+        fs::create_dir_all(library.join("core")).unwrap();
+        fs::write(library.join("core/Cargo.toml"), "[package]").unwrap();
         fs::create_dir_all(folder.join("library")).unwrap();
         fs::write(folder.join("library/torn"), "").unwrap();
-        put_in_place(&source, &folder).unwrap();
+        put_in_place(&library, &folder).unwrap();
         assert!(has_source(&folder));
         assert!(!folder.join("library/torn").exists());
-        assert!(!folder.with_extension("partial").exists());
+        assert!(!folder.join("library.partial").exists());
     }
 }

@@ -1,11 +1,11 @@
 //! Facts about the node that the dataplane needs: its links, addresses, default routes and free ports.
 //!
 //! ```text
-//! netlink ──[dump]/[watch]──▶ NodeFacts ──▶ attachments(), local_addresses(), snat_address()
-//! /proc/sys ──[ports]──▶ ports that masquerading may take
+//! netlink ──dump, watch──▶ NodeFacts ──▶ attachments(), local_addresses(), snat_address()
+//! /proc/sys ──ports──▶ ports that masquerading may take
 //! ```
 //!
-//! What is decided from the facts is pure and tested without a kernel; [`watch`] only keeps the facts true.
+//! What is decided from the facts is pure and tested without a kernel; [`watch()`] only keeps the facts true.
 
 mod interfaces;
 mod netlink;
