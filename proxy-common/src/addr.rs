@@ -15,13 +15,17 @@ pub const UDP: u8 = 17;
 #[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
 #[repr(C, align(4))]
-pub struct Addr4([u8; 4]);
+pub struct Addr4 {
+    octets: [u8; 4],
+}
 
 /// An IPv6 address, big-endian.
 #[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
 #[repr(C, align(4))]
-pub struct Addr6([u8; 16]);
+pub struct Addr6 {
+    octets: [u8; 16],
+}
 
 impl Addr4 {
     pub(crate) const FIELD_BYTES: usize = 4;
@@ -56,14 +60,14 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
 impl Addr4 {
     #[inline(always)]
     const fn words(self) -> [u32; 1] {
-        [u32::from_ne_bytes(self.0)]
+        [u32::from_ne_bytes(self.octets)]
     }
 }
 
 impl Addr6 {
     #[inline(always)]
     const fn words(self) -> [u32; 4] {
-        zerocopy::transmute!(self.0)
+        zerocopy::transmute!(self.octets)
     }
 }
 
@@ -90,7 +94,7 @@ impl PartialEq for Port {
 }
 
 impl Address for Addr4 {
-    const ANY: Self = Self([0; 4]);
+    const ANY: Self = Self { octets: [0; 4] };
 
     #[inline(always)]
     fn any() -> Self {
@@ -98,12 +102,12 @@ impl Address for Addr4 {
     }
 
     fn to_ip(self) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from(self.0))
+        IpAddr::V4(Ipv4Addr::from(self.octets))
     }
 
     fn from_ip(address: IpAddr) -> Option<Self> {
         match address {
-            IpAddr::V4(v4) => Some(Self(v4.octets())),
+            IpAddr::V4(v4) => Some(Self { octets: v4.octets() }),
             IpAddr::V6(_) => None,
         }
     }
@@ -115,23 +119,25 @@ impl Address for Addr4 {
 }
 
 impl Address for Addr6 {
-    const ANY: Self = Self([0; 16]);
+    const ANY: Self = Self { octets: [0; 16] };
 
     #[inline(always)]
     fn any() -> Self {
         // SAFETY: a local variable, read back so that the compiler does not know what is in it.
         let zero = unsafe { core::ptr::read_volatile(&0_u32) };
-        Self(zerocopy::transmute!([zero; 4]))
+        Self {
+            octets: zerocopy::transmute!([zero; 4]),
+        }
     }
 
     fn to_ip(self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::from(self.0))
+        IpAddr::V6(Ipv6Addr::from(self.octets))
     }
 
     fn from_ip(address: IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(_) => None,
-            IpAddr::V6(v6) => Some(Self(v6.octets())),
+            IpAddr::V6(v6) => Some(Self { octets: v6.octets() }),
         }
     }
 
@@ -145,21 +151,25 @@ impl Address for Addr6 {
 #[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
 #[repr(C, align(2))]
-pub struct Port([u8; 2]);
+pub struct Port {
+    be: [u8; 2],
+}
 
 impl Port {
     /// From a number.
     #[must_use]
     #[inline(always)]
     pub const fn new(port: u16) -> Self {
-        Self(port.to_be_bytes())
+        Self {
+            be: port.to_be_bytes(),
+        }
     }
 
     /// As a number.
     #[must_use]
     #[inline(always)]
     pub const fn get(self) -> u16 {
-        u16::from_be_bytes(self.0)
+        u16::from_be_bytes(self.be)
     }
 
     /// What a checksum over two ports changes by when they become `new`; see [`csum::diff`].
@@ -174,6 +184,6 @@ impl Port {
 
     #[inline(always)]
     const fn word(self) -> u16 {
-        u16::from_ne_bytes(self.0)
+        u16::from_ne_bytes(self.be)
     }
 }

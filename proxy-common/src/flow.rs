@@ -61,35 +61,41 @@ wire_types! {
 #[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
 #[repr(C)]
-pub struct FlowFlags(u8);
+pub struct FlowFlags {
+    bits: u8,
+}
 
 impl FlowFlags {
     /// No bit: an entry for replies.
-    pub const REPLY: Self = Self(0);
+    pub const REPLY: Self = Self { bits: 0 };
     /// The entry is for packets from the client.
-    pub const REQUEST: Self = Self(1);
+    pub const REQUEST: Self = Self { bits: 1 };
     /// A source binding still without its port: the egress hook makes it, because it knows the interface.
-    pub const PENDING: Self = Self(1 << 1);
+    pub const PENDING: Self = Self { bits: 1 << 1 };
     /// The frontend is a NodePort, found under the any-address.
-    pub const NODE_PORT: Self = Self(1 << 2);
+    pub const NODE_PORT: Self = Self { bits: 1 << 2 };
 
     /// Both sets of bits.
     #[must_use]
     #[inline(always)]
     pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self {
+            bits: self.bits | other.bits,
+        }
     }
 
     /// Whether every bit of `other` is set.
     #[must_use]
     #[inline(always)]
     pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        self.bits & other.bits == other.bits
     }
 
     #[inline(always)]
     const fn opposite(self) -> Self {
-        Self(self.0 ^ Self::REQUEST.0)
+        Self {
+            bits: self.bits ^ Self::REQUEST.bits,
+        }
     }
 }
 
@@ -234,7 +240,9 @@ impl<A: Copy + Eq> Flow<A> {
         Self {
             address: put.0,
             port: put.1,
-            flags: FlowFlags(self.flags.0 & !FlowFlags::PENDING.0),
+            flags: FlowFlags {
+                bits: self.flags.bits & !FlowFlags::PENDING.bits,
+            },
             ..self
         }
     }

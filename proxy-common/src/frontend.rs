@@ -39,29 +39,33 @@ wire_types! {
 #[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
 #[repr(C)]
-pub struct FrontendFlags(u32);
+pub struct FrontendFlags {
+    bits: u32,
+}
 
 impl FrontendFlags {
     /// No bit.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self { bits: 0 };
     /// Every client's source address is replaced by the node's.
-    pub const MASQUERADE: Self = Self(1);
+    pub const MASQUERADE: Self = Self { bits: 1 };
     /// Packets are spread over the local list instead of the cluster list.
-    pub const LOCAL: Self = Self(1 << 1);
+    pub const LOCAL: Self = Self { bits: 1 << 1 };
     /// With an empty list packets vanish instead of being refused: another node may answer.
-    pub const SILENT: Self = Self(1 << 2);
+    pub const SILENT: Self = Self { bits: 1 << 2 };
 
     /// Both sets of bits.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self {
+            bits: self.bits | other.bits,
+        }
     }
 
     /// Whether every bit of `other` is set.
     #[must_use]
     #[inline(always)]
     pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        self.bits & other.bits == other.bits
     }
 }
 

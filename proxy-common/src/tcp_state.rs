@@ -8,7 +8,9 @@ use crate::addr::TCP;
 #[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
 #[repr(C)]
-pub struct State(u8);
+pub struct State {
+    facts: u8,
+}
 
 /// Which way a packet of a flow goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl TcpFlags {
 
 impl State {
     /// Only the client has been heard.
-    pub const NEW: Self = Self(0);
+    pub const NEW: Self = Self { facts: 0 };
     const REPLIED: u8 = 1;
     const REQUEST_FIN: u8 = 1 << 1;
     const REPLY_FIN: u8 = 1 << 2;
@@ -47,11 +49,13 @@ impl State {
 
     /// The state after a packet.
     ///
-    /// A reset is taken back by any later packet that is none: a spurious or off-window RST must not end a living flow.
+    /// A reset is taken back by any later packet that is none: a spurious or off-window RST must not end a living flow. The
+    /// SYN of a client that uses its port again after both sides have closed begins a new one.
     #[must_use]
     #[inline(always)]
     pub const fn after(self, flags: TcpFlags, direction: Direction) -> Self {
-        let mut state = self.0 & !Self::RESET;
+        let anew = flags.opens() && self.is_closed();
+        let mut state = if anew { 0 } else { self.facts & !Self::RESET };
         let fin = match direction {
             Direction::Request => Self::REQUEST_FIN,
             Direction::Reply => {
@@ -65,14 +69,14 @@ impl State {
         if flags.0 & TcpFlags::RST != 0 {
             state |= Self::RESET;
         }
-        Self(state)
+        Self { facts: state }
     }
 
     /// Whether a SYN on the flow's tuple is a new connection: reset, or closed by both sides.
     #[must_use]
     #[inline(always)]
     pub const fn is_closed(self) -> bool {
-        self.0 & Self::RESET != 0 || self.0 & Self::BOTH_FINS == Self::BOTH_FINS
+        self.facts & Self::RESET != 0 || self.facts & Self::BOTH_FINS == Self::BOTH_FINS
     }
 
     const BOTH_FINS: u8 = Self::REQUEST_FIN | Self::REPLY_FIN;
@@ -81,14 +85,14 @@ impl State {
     #[must_use]
     #[inline(always)]
     pub const fn timeout(self, protocol: u8) -> u32 {
-        let replied = self.0 & Self::REPLIED != 0;
+        let replied = self.facts & Self::REPLIED != 0;
         if protocol != TCP {
             return if replied { 120 } else { 30 };
         }
-        if self.0 & Self::RESET != 0 {
+        if self.facts & Self::RESET != 0 {
             return 10;
         }
-        match (replied, self.0 & Self::BOTH_FINS) {
+        match (replied, self.facts & Self::BOTH_FINS) {
             (_, Self::BOTH_FINS) => 120,
             (false, _) => 120,
             (true, 0) => 86_400,
@@ -99,14 +103,14 @@ impl State {
     /// Short name for people.
     #[must_use]
     pub const fn name(self, protocol: u8) -> &'static str {
-        let replied = self.0 & Self::REPLIED != 0;
+        let replied = self.facts & Self::REPLIED != 0;
         if protocol != TCP {
             return if replied { "replied" } else { "new" };
         }
-        if self.0 & Self::RESET != 0 {
+        if self.facts & Self::RESET != 0 {
             return "reset";
         }
-        match (replied, self.0 & Self::BOTH_FINS) {
+        match (replied, self.facts & Self::BOTH_FINS) {
             (_, Self::BOTH_FINS) => "closed",
             (false, _) => "syn-sent",
             (true, 0) => "established",
@@ -168,6 +172,17 @@ mod tests {
         assert_eq!(
             (reset.timeout(TCP), reset.after(ACK, Request).timeout(TCP)),
             (10, 86_400)
+        );
+    }
+
+    #[test]
+    fn a_syn_after_the_close_begins_a_new_flow() {
+        let closed = established().after(FIN_ACK, Request).after(FIN_ACK, Reply);
+        assert_eq!(closed.after(SYN, Request), State::NEW);
+        assert_eq!(
+            established().after(SYN, Request),
+            established(),
+            "a duplicate SYN changes nothing"
         );
     }
 
