@@ -10,10 +10,6 @@ pub const fn pick(random: u32, len: u32) -> Option<u32> {
     if len == 0 {
         return None;
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the product's upper half is below len"
-    )]
     Some(((random as u64 * len as u64) >> 32) as u32)
 }
 

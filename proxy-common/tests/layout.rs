@@ -14,11 +14,11 @@ fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
 }
 
 fn v4(text: &str) -> Addr4 {
-    Addr4::from_ip(text.parse::<IpAddr>().unwrap()).unwrap()
+    Addr4::from_ip(text.parse::<IpAddr>().expect("an address")).expect("of this family")
 }
 
 fn v6(text: &str) -> Addr6 {
-    Addr6::from_ip(text.parse::<IpAddr>().unwrap()).unwrap()
+    Addr6::from_ip(text.parse::<IpAddr>().expect("an address")).expect("of this family")
 }
 
 fn ne(numbers: &[u32]) -> Vec<u8> {

@@ -21,7 +21,7 @@ pub trait Family: sealed::Sealed {
     /// Whether it is IPv6.
     const IPV6: bool;
     /// Bytes of its header up to and with the ports and flags of a TCP header without options.
-    const HEADERS: usize;
+    const HEADERS: u32;
 
     /// Where source and destination address stand in its header.
     const ADDRESSES: usize;
@@ -64,7 +64,7 @@ macro_rules! family {
         impl Family for $family {
             type Address = $address;
             const IPV6: bool = $ipv6;
-            const HEADERS: usize = $headers;
+            const HEADERS: u32 = $headers;
             const ADDRESSES: usize = $addresses;
 
             #[inline(always)]

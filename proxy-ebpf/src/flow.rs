@@ -15,7 +15,10 @@ use crate::{Family, count, lookup, maps::Flows, parse::Packet};
 #[inline(always)]
 pub(crate) fn now() -> u32 {
     // SAFETY: the helper has no preconditions.
-    (unsafe { bpf_ktime_get_ns() } / 1_000_000_000) as u32
+    let nanoseconds = unsafe { bpf_ktime_get_ns() };
+    #[expect(clippy::cast_possible_truncation, reason = "136 years of uptime")]
+    let seconds = (nanoseconds / 1_000_000_000) as u32;
+    seconds
 }
 
 /// A living entry, and the time that it was found at: traffic without flows does not pay for the clock.

@@ -1,38 +1,30 @@
 //! The programs: each translates a hook's context and verdict, and does nothing else.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(
-    target_arch = "bpf",
-    expect(
-        missing_docs,
-        unreachable_pub,
-        reason = "`classifier` exports functions of its own making"
-    )
-)]
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use proxy_ebpf::{hooks::tc, packet::Layer, verdict};
 
 /// Ingress of a device with Ethernet headers.
 #[classifier]
-pub fn tc_ingress(ctx: TcContext) -> i32 {
+fn tc_ingress(ctx: TcContext) -> i32 {
     verdict::of(tc::ingress(&ctx, Layer::Ethernet))
 }
 
 /// Egress of a device with Ethernet headers.
 #[classifier]
-pub fn tc_egress(ctx: TcContext) -> i32 {
+fn tc_egress(ctx: TcContext) -> i32 {
     verdict::of(tc::egress(&ctx, Layer::Ethernet))
 }
 
 /// Ingress of a device whose packets begin with the IP header, such as tun or WireGuard.
 #[classifier]
-pub fn tc_ingress_l3(ctx: TcContext) -> i32 {
+fn tc_ingress_l3(ctx: TcContext) -> i32 {
     verdict::of(tc::ingress(&ctx, Layer::Ip))
 }
 
 /// Egress of a device whose packets begin with the IP header.
 #[classifier]
-pub fn tc_egress_l3(ctx: TcContext) -> i32 {
+fn tc_egress_l3(ctx: TcContext) -> i32 {
     verdict::of(tc::egress(&ctx, Layer::Ip))
 }
 

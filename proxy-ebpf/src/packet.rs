@@ -18,10 +18,10 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Where the IP header is.
+    /// Bytes before the IP header.
     #[must_use]
     #[inline(always)]
-    pub const fn ip_offset(self) -> usize {
+    pub const fn header_len(self) -> u32 {
         match self {
             Self::Ethernet => 14,
             Self::Ip => 0,
@@ -100,10 +100,10 @@ impl Load for [u8] {
 
 /// Makes the first `len` bytes readable, if the packet has as many and they lie in pages of their own.
 #[inline(always)]
-pub fn pull(ctx: &TcContext, len: usize) {
-    if ctx.data() + len > ctx.data_end() && ctx.len() as usize >= len {
+pub fn pull(ctx: &TcContext, len: u32) {
+    if ctx.data() + len as usize > ctx.data_end() && ctx.len() >= len {
         // A failure leaves them unreadable: the packet then passes as one that is too short.
-        let _ = ctx.skb.pull_data(len as u32);
+        let _ = ctx.skb.pull_data(len);
     }
 }
 

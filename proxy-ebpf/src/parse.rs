@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_tcp_packet_gives_its_tuple_flags_and_checksum() {
-        let parsed = parse::<V4>(&ipv4(TCP, 0)[..]).ok().expect("a packet");
+        let parsed = parse::<V4>(&ipv4(TCP, 0)[..]).expect("a packet");
         let (source, destination) = (parsed.tuple.source(), parsed.tuple.destination());
         assert_eq!(
             (source.0.to_ip().to_string(), source.1.get()),
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn ipv4_options_move_the_transport_header() {
-        let parsed = parse::<V4>(&ipv4(TCP, 10)[..]).ok().expect("a packet");
+        let parsed = parse::<V4>(&ipv4(TCP, 10)[..]).expect("a packet");
         assert_eq!(
             (parsed.l4, parsed.tuple.destination().1.get(), parsed.flags.0),
             (60, 53, 2)
@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn udp_has_no_flags() {
-        assert_eq!(parse::<V6>(&ipv6(UDP)[..]).ok().expect("a packet").flags.0, 0);
-        assert_eq!(parse::<V6>(&ipv6(TCP)[..]).ok().expect("a packet").flags.0, 0x12);
+        assert_eq!(parse::<V6>(&ipv6(UDP)[..]).expect("a packet").flags.0, 0);
+        assert_eq!(parse::<V6>(&ipv6(TCP)[..]).expect("a packet").flags.0, 0x12);
     }
 
     #[test]

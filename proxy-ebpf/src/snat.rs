@@ -111,12 +111,13 @@ fn is_in_pool(port: u16) -> bool {
 fn is_held_by_a_socket<A: Copy>(ctx: &TcContext, reply: &FlowKey<A>) -> bool {
     // A flow key begins with what `struct bpf_sock_tuple` is: source, destination, source port, destination port.
     let tuple = ptr::from_ref(reply).cast_mut().cast();
-    let size = 2 * size_of::<A>() + 2 * size_of::<Port>();
+    #[expect(clippy::cast_possible_truncation, reason = "36 at most")]
+    let size = (2 * size_of::<A>() + 2 * size_of::<Port>()) as u32;
     // SAFETY: the tuple is readable for `size` bytes; the reference that a hit returns is given back.
     unsafe {
         let socket = match reply.protocol() {
-            TCP => bpf_skc_lookup_tcp(ctx.as_ptr(), tuple, size as u32, CURRENT_NETNS, 0).cast::<c_void>(),
-            _ => bpf_sk_lookup_udp(ctx.as_ptr(), tuple, size as u32, CURRENT_NETNS, 0).cast(),
+            TCP => bpf_skc_lookup_tcp(ctx.as_ptr(), tuple, size, CURRENT_NETNS, 0).cast::<c_void>(),
+            _ => bpf_sk_lookup_udp(ctx.as_ptr(), tuple, size, CURRENT_NETNS, 0).cast(),
         };
         if socket.is_null() {
             return false;

@@ -29,6 +29,7 @@ pub struct Runner<D> {
     changes: Changes,
     facts: Option<NodeFacts>,
     conflicts: Vec<Conflict>,
+    last_warning: String,
     services: Schedule,
     node: Schedule,
 }
@@ -43,6 +44,7 @@ impl<D: Dataplane> Runner<D> {
             changes: Changes::default(),
             facts: None,
             conflicts: Vec::new(),
+            last_warning: String::new(),
             services: Schedule::new(intervals),
             node: Schedule::new(Intervals {
                 min: Duration::ZERO,
@@ -111,7 +113,7 @@ impl<D: Dataplane> Runner<D> {
         match result {
             Ok(()) => self.node.succeeded(Instant::now(), None),
             Err(error) => {
-                warn(&error);
+                self.warn(&error);
                 self.node.failed(Instant::now());
             }
         }
@@ -131,7 +133,7 @@ impl<D: Dataplane> Runner<D> {
                 self.services.succeeded(Instant::now(), applied.again_in);
             }
             Err(error) => {
-                warn(&error);
+                self.warn(&error);
                 self.changes = Changes {
                     all: true,
                     ..Changes::default()
@@ -140,6 +142,15 @@ impl<D: Dataplane> Runner<D> {
             }
         }
         self.report(desired.conflicts);
+    }
+
+    /// Says it once, however often it is tried again.
+    fn warn(&mut self, error: &ApplyError) {
+        let warning = error.to_string();
+        if warning != self.last_warning {
+            tracing::warn!("not everything could be applied, trying again every second: {warning}");
+        }
+        self.last_warning = warning;
     }
 
     fn report(&mut self, conflicts: Vec<Conflict>) {
@@ -151,10 +162,6 @@ impl<D: Dataplane> Runner<D> {
         }
         self.conflicts = conflicts;
     }
-}
-
-fn warn(error: &ApplyError) {
-    tracing::warn!("not everything could be applied, trying again soon: {error}");
 }
 
 #[cfg(test)]
@@ -218,7 +225,7 @@ mod tests {
             "Nodes are not listed yet"
         );
         events.send(replace(ObjectKind::Node)).unwrap();
-        let mut next = || seen.recv_timeout(Duration::from_secs(5)).expect("a pass");
+        let next = || seen.recv_timeout(Duration::from_secs(5)).expect("a pass");
         next();
         assert_eq!([next(), next()], [true, true], "both retries are full");
         drop(events);

@@ -110,8 +110,8 @@ fn transport_packet<'a, F: Family>(
     layer: Layer,
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
 ) -> Option<Packet<'a, F::Address>> {
-    let l3 = layer.ip_offset();
-    pull(ctx, l3 + F::HEADERS);
+    let l3 = layer.header_len() as usize;
+    pull(ctx, layer.header_len() + F::HEADERS);
     match parse::packet::<F>(ctx, l3, place) {
         Ok(packet) => return Some(packet),
         Err(Skip::Fragment) => count::add(Counter::Fragment),

@@ -310,7 +310,7 @@ fn open(pins: &PinDir, name: &str) -> Result<MapData> {
 }
 
 fn socket<A: Address>((address, port): (A, Port)) -> String {
-    SocketAddr::new(IpAddr::from(address.to_ip()), port.get()).to_string()
+    SocketAddr::new(address.to_ip(), port.get()).to_string()
 }
 
 fn protocol(number: u8) -> Protocol {

@@ -60,7 +60,7 @@ pub struct BpfDataplane {
     maps: Maps,
     ids: Ids,
     retired: Retired,
-    attached: BTreeMap<u32, (String, Layer)>,
+    attached: BTreeMap<u32, Layer>,
     unserved: Vec<Unserved>,
 }
 
@@ -101,6 +101,28 @@ impl BpfDataplane {
         self.unserved = unserved;
     }
 
+    /// Attaches to every device that has no programs yet; one that fails does not stop the others.
+    fn attach_missing(&mut self, facts: &NodeFacts, wanted: BTreeMap<u32, Layer>) -> Result<(), ApplyError> {
+        let mut failed = Vec::new();
+        for (ifindex, layer) in wanted {
+            let Some(link) = facts
+                .links
+                .get(&ifindex)
+                .filter(|_| !self.attached.contains_key(&ifindex))
+            else {
+                continue;
+            };
+            if let Err(error) = self.attach((ifindex, &link.name, layer)) {
+                failed.push(format!("{error:#}"));
+            }
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(ApplyError(anyhow::anyhow!(failed.join("; "))))
+        }
+    }
+
     fn attach(&mut self, device: (u32, &str, Layer)) -> anyhow::Result<()> {
         for hook in Hook::ALL {
             attach::attach(
@@ -113,7 +135,7 @@ impl BpfDataplane {
         }
         let (ifindex, name, layer) = device;
         tracing::info!(interface = name, "serving an interface");
-        self.attached.insert(ifindex, (name.to_owned(), layer));
+        self.attached.insert(ifindex, layer);
         Ok(())
     }
 }
@@ -156,23 +178,7 @@ impl Dataplane for BpfDataplane {
             .retain(|ifindex, (_, layer)| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
-        let mut failure = Ok(());
-        for (ifindex, layer) in wanted
-            .into_iter()
-            .filter(|(ifindex, _)| !self.attached.contains_key(ifindex))
-            .collect::<Vec<_>>()
-        {
-            let name = facts.links.get(&ifindex).map_or("", |link| &link.name);
-            if let Err(error) = self.attach((ifindex, name, layer)) {
-                tracing::warn!(
-                    interface = name,
-                    error = format!("{error:#}"),
-                    "an interface is not served"
-                );
-                failure = Err(ApplyError(error));
-            }
-        }
-        failure
+        self.attach_missing(facts, wanted)
     }
 }
 
