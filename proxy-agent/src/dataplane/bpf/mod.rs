@@ -175,7 +175,7 @@ impl Dataplane for BpfDataplane {
             .replace(&interfaces)
             .map_err(anyhow::Error::from)?;
         self.attached
-            .retain(|ifindex, (_, layer)| wanted.get(ifindex) == Some(layer));
+            .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         self.attach_missing(facts, wanted)
