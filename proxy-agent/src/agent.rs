@@ -1,7 +1,7 @@
 //! Wiring and supervision: if any part ends, the process does, and whoever started it starts it again. The datapath goes on
 //! without it.
 
-use std::{sync::mpsc as std_mpsc, thread};
+use std::{path::PathBuf, sync::mpsc as std_mpsc, thread};
 
 use anyhow::{Context, Result, bail};
 use tokio::{
@@ -14,7 +14,7 @@ use crate::{
     dataplane::bpf::{BpfDataplane, Options},
     model::NodeContext,
     node::{self, NodeFacts},
-    source,
+    source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
 };
 
@@ -35,7 +35,7 @@ pub async fn run(config: Run) -> Result<()> {
     let (source_events, source_inbox) = mpsc::unbounded_channel();
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
     tokio::select! {
-        result = run_source(&config, context.name, source_events) => result.context("the source of objects has ended"),
+        result = source.run(context.name, source_events) => result.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
         () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
@@ -43,14 +43,28 @@ pub async fn run(config: Run) -> Result<()> {
     }
 }
 
-async fn run_source(config: &Run, node_name: String, events: source::EventSender) -> Result<()> {
-    match config.source()? {
-        SourceChoice::Manifests(dir) => Ok(source::manifests::run(dir, events).await?),
-        SourceChoice::Kubernetes { kubeconfig, master } => {
-            let client = source::kubernetes::client(kubeconfig.as_deref(), master.as_deref()).await?;
-            source::kubernetes::run(client, node_name, events).await;
-            Ok(())
+/// Where objects come from, ready to be asked.
+enum Source {
+    Manifests(PathBuf),
+    Kubernetes(kubernetes::Client),
+}
+
+impl Source {
+    async fn new(config: &Run) -> Result<Self> {
+        Ok(match config.source()? {
+            SourceChoice::Manifests(dir) => Self::Manifests(dir),
+            SourceChoice::Kubernetes { kubeconfig, master } => {
+                Self::Kubernetes(kubernetes::client(kubeconfig.as_deref(), master.as_deref()).await?)
+            }
+        })
+    }
+
+    async fn run(self, node_name: String, events: EventSender) -> Result<()> {
+        match self {
+            Self::Manifests(dir) => manifests::run(dir, events).await?,
+            Self::Kubernetes(client) => kubernetes::run(client, node_name, events).await,
         }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod cli;
 pub mod dataplane;
+pub mod explain;
 pub mod model;
 pub mod node;
 pub mod source;

@@ -111,9 +111,15 @@ impl Run {
     /// Where objects come from.
     ///
     /// # Errors
-    /// When neither flags nor the environment tell.
+    /// When there is no such directory of manifests.
     pub fn source(&self) -> Result<SourceChoice> {
         Ok(match &self.manifests {
+            Some(dir) if !dir.is_dir() => {
+                bail!(
+                    "--manifests {}: no such directory; create it or correct the flag",
+                    dir.display()
+                )
+            }
             Some(dir) => SourceChoice::Manifests(dir.clone()),
             None => SourceChoice::Kubernetes {
                 kubeconfig: self.kubeconfig.clone(),

@@ -39,5 +39,5 @@ pub struct Applied {
 
 /// Why a pass did not do everything. The next one tries again.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
+#[error(transparent)]
 pub struct ApplyError(#[from] pub anyhow::Error);

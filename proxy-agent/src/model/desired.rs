@@ -25,7 +25,7 @@ pub struct Desired {
 pub struct Conflict {
     /// What is claimed.
     pub frontend: FrontendKey,
-    /// Who is served there: the first in the order of Service names.
+    /// Who is served there: whose cluster IP it is, else the first in the order of Service names.
     pub winner: ServicePortId,
     /// Who is not.
     pub loser: ServicePortId,

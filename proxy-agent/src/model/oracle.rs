@@ -63,13 +63,12 @@ fn by_desired(desired: &Desired, client: Client, to: &FrontendKey) -> Answer {
 
 /// The answer of the objects: kube-proxy's truth table, read off packet by packet.
 fn by_objects(cluster: &Cluster, client: Client, to: &FrontendKey) -> Answer {
-    for service in cluster.services.values() {
-        for port in &service.ports {
-            if port.protocol != to.protocol {
-                continue;
-            }
-            if let Some(is_cluster_ip) = claims(service, port, to) {
-                return answer(cluster, service, port, to.address.family(), is_cluster_ip, client);
+    for wanted in [true, false] {
+        for service in cluster.services.values() {
+            for port in service.ports.iter().filter(|port| port.protocol == to.protocol) {
+                if claims(service, port, to) == Some(wanted) {
+                    return answer(cluster, service, port, to.address.family(), wanted, client);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
 use super::{Intervals, Schedule};
 use crate::{
     dataplane::{ApplyError, Dataplane},
+    explain::explain,
     model::{Changes, Cluster, ClusterEvent, Conflict, NodeContext, compute},
     node::NodeFacts,
 };
@@ -146,7 +147,7 @@ impl<D: Dataplane> Runner<D> {
 
     /// Says it once, however often it is tried again.
     fn warn(&mut self, error: &ApplyError) {
-        let warning = error.to_string();
+        let warning = explain(&error.0);
         if warning != self.last_warning {
             tracing::warn!("not everything could be applied, trying again every second: {warning}");
         }

@@ -26,6 +26,7 @@ use self::{
 };
 use super::{Applied, ApplyError, Dataplane};
 use crate::{
+    explain::explain,
     model::{Changes, Desired, Family},
     node::{self, Layer, NodeFacts},
 };
@@ -113,7 +114,7 @@ impl BpfDataplane {
                 continue;
             };
             if let Err(error) = self.attach((ifindex, &link.name, layer)) {
-                failed.push(format!("{error:#}"));
+                failed.push(explain(&error));
             }
         }
         if failed.is_empty() {

@@ -100,14 +100,15 @@ impl PinDir {
             mount(Some("bpf"), default, Some("bpf"), MsFlags::empty(), None::<&str>)
                 .context("cannot mount the BPF file system; run: mount -t bpf bpf /sys/fs/bpf")?;
         }
+        let existing = self.root.ancestors().find(|path| path.exists());
+        if !existing.is_some_and(is_bpffs) {
+            let root = self.root.display();
+            bail!(
+                "--pin-root {root} is not in a BPF file system; mount one there: mkdir -p {root} && mount -t bpf bpf {root}"
+            );
+        }
         for dir in [self.maps(), self.links()] {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        }
-        if !is_bpffs(&self.root) {
-            bail!(
-                "--pin-root {} is not in a BPF file system; mount one there: mount -t bpf bpf {0}",
-                self.root.display()
-            );
         }
         fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
             .context("cannot protect the pin directory")

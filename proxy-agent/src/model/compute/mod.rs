@@ -204,16 +204,26 @@ impl<'a> Port<'a> {
     }
 }
 
+/// The first to come keeps a frontend, but a cluster IP is its Service's own: nobody else can take it by naming it as an
+/// external IP.
 fn claim(desired: &mut Desired, key: FrontendKey, frontend: Frontend) {
     match desired.frontends.entry(key) {
         Entry::Vacant(free) => {
             free.insert(frontend);
         }
-        Entry::Occupied(taken) if taken.get().service_port != frontend.service_port => {
+        Entry::Occupied(mut taken) if taken.get().service_port != frontend.service_port => {
+            let ousts = |new: &Frontend, old: &Frontend| {
+                new.kind == FrontendKind::ClusterIP && old.kind != FrontendKind::ClusterIP
+            };
+            let loser = if ousts(&frontend, taken.get()) {
+                taken.insert(frontend)
+            } else {
+                frontend
+            };
             desired.conflicts.push(Conflict {
                 frontend: taken.key().clone(),
                 winner: taken.get().service_port.clone(),
-                loser: frontend.service_port,
+                loser: loser.service_port,
             });
         }
         // One Service port may name an address twice, say as external IP and as load balancer IP.

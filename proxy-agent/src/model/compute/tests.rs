@@ -321,6 +321,16 @@ fn of_two_services_with_one_frontend_the_first_by_name_is_served_and_the_other_r
 }
 
 #[test]
+fn nobody_takes_a_cluster_ip_by_naming_it_as_an_external_ip() {
+    let mut thief = service("default/a-thief", "10.96.0.2");
+    thief.external_ips = vec!["10.96.0.1".parse().unwrap()];
+    let desired = compute_for(vec![thief, service("default/owner", "10.96.0.1")], Vec::new());
+    let owner = desired.frontends.values().next().unwrap();
+    assert_eq!(owner.service_port.to_string(), "default/owner");
+    assert_eq!(desired.conflicts[0].loser.to_string(), "default/a-thief");
+}
+
+#[test]
 fn one_address_named_twice_by_one_service_is_no_conflict() {
     let mut web = everywhere();
     web.external_ips = web.load_balancer_ips.clone();
