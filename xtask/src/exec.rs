@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{IsTerminal as _, stderr},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -46,7 +47,7 @@ pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<()> {
     ensure!(
         status.success(),
         "`{}` failed ({status}): {remedy}",
-        shown(command)
+        line(command)
     );
     Ok(())
 }
@@ -76,7 +77,7 @@ pub(crate) fn output(command: &mut Command, remedy: &str) -> Result<String> {
     ensure!(
         status.success(),
         "`{}` failed ({status}): {remedy}\n{}",
-        shown(command),
+        line(command),
         said.trim_end()
     );
     Ok(String::from_utf8_lossy(&stdout).into_owned())
@@ -103,27 +104,27 @@ pub(crate) fn headline(text: &str) {
 
 /// The command as one would type it, with the environment that differs from ours.
 pub(crate) fn shown(command: &Command) -> String {
-    let set = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
+    let set = |(name, value): (&OsStr, Option<&OsStr>)| {
         Some(format!(
-            "{}={}",
+            "{}={} ",
             name.to_string_lossy(),
             quoted(&value?.to_string_lossy())
         ))
     };
+    command.get_envs().filter_map(set).collect::<String>() + &line(command)
+}
+
+/// Program and arguments.
+fn line(command: &Command) -> String {
     // As short as it can be typed: what we built from the workspace's folder, the rest by name.
     let program = Path::new(command.get_program());
     let built = program.strip_prefix(root()).ok();
     let short = built
         .or_else(|| program.file_name().map(Path::new))
         .unwrap_or(program);
-    let arguments = command
-        .get_args()
-        .map(|argument| quoted(&argument.to_string_lossy()));
-    command
-        .get_envs()
-        .filter_map(set)
-        .chain([quoted(&short.to_string_lossy())])
-        .chain(arguments)
+    let words = [short.as_os_str()].into_iter().chain(command.get_args());
+    words
+        .map(|word| quoted(&word.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(" ")
 }
@@ -137,7 +138,7 @@ fn quoted(word: &str) -> String {
 }
 
 fn not_started(command: &Command, remedy: &str) -> String {
-    format!("cannot start `{}`: {remedy}", shown(command))
+    format!("cannot start `{}`: {remedy}", line(command))
 }
 
 pub(crate) fn bold(text: &str) -> String {
@@ -161,9 +162,11 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_and_the_remedy() {
-        let error = output(command("false", &["a b", "c"]).env("X", "1 2"), "do something").unwrap_err();
+        let mut command = command("false", &["a b", "c"]);
+        let error = output(command.env("X", "1 2"), "do something").unwrap_err();
+        assert_eq!(shown(&command), "X='1 2' false 'a b' c");
         let text = format!("{error:#}");
-        assert!(text.starts_with("`X='1 2' false 'a b' c` failed"), "{text}");
+        assert!(text.starts_with("`false 'a b' c` failed"), "{text}");
         assert!(text.contains("do something"), "{text}");
     }
 
