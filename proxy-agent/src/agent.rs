@@ -26,6 +26,7 @@ pub async fn run(config: Run) -> Result<()> {
     let context = NodeContext {
         name: config.node_name()?,
     };
+    let source = Source::new(&config).await?;
     let dataplane = BpfDataplane::new(Options::from(&config))?;
     tracing::info!(node = context.name, "programs loaded");
     let (events, inbox) = std_mpsc::channel();

@@ -14,7 +14,7 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Resource,
     core::{ApiResource, DynamicObject},
     runtime::{WatchStreamExt, watcher},
 };
@@ -29,6 +29,7 @@ mod client;
 mod tracker;
 
 pub use client::{ClientError, client};
+pub use kube::Client;
 use tracker::Tracker;
 
 /// Sends a `Replace` of each kind and from then on what changes: Services and EndpointSlices of the cluster, and the Node called
