@@ -110,7 +110,7 @@ impl PinDir {
         for dir in [self.maps(), self.links()] {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         }
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
+        fs::set_permissions(self.version(), fs::Permissions::from_mode(0o700))
             .context("cannot protect the pin directory")
     }
 
