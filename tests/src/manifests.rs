@@ -23,6 +23,8 @@ pub struct Service {
     pub protocol: Protocol,
     /// `spec.clusterIPs`.
     pub cluster_ips: Vec<IpAddr>,
+    /// `spec.externalIPs`.
+    pub external_ips: Vec<IpAddr>,
     /// `spec.ports[0].port`.
     pub port: u16,
     /// `spec.ports[0].nodePort`; without it the Service is of type ClusterIP.
@@ -85,11 +87,10 @@ impl Service {
         } else {
             "ClusterIP"
         };
-        let ips: Vec<String> = self
-            .cluster_ips
-            .iter()
-            .map(|ip| format!("{:?}", ip.to_string()))
-            .collect();
+        let quoted = |ips: &[IpAddr]| -> Vec<String> {
+            ips.iter().map(|ip| format!("{:?}", ip.to_string())).collect()
+        };
+        let ips = quoted(&self.cluster_ips);
         let node_port = self
             .node_port
             .map_or_else(String::new, |port| format!("\n      nodePort: {port}"));
@@ -103,6 +104,7 @@ spec:
   type: {kind}
   clusterIP: {}
   clusterIPs: [{}]
+  externalIPs: [{}]
   ports:
     - name: {}
       protocol: {}
@@ -112,6 +114,7 @@ spec:
             self.name,
             ips[0],
             ips.join(", "),
+            quoted(&self.external_ips).join(", "),
             self.port_name,
             self.protocol,
             self.port,
@@ -233,6 +236,7 @@ mod tests {
             protocol: Protocol::Tcp,
             cluster_ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             port: 80,
+            external_ips: Vec::new(),
             node_port: Some(30207),
             target_port: 8080,
             endpoints: vec![Endpoint {

@@ -23,7 +23,7 @@ use anyhow::Result;
 use proxy_agent::model::Family;
 
 use crate::netns::NetNs;
-pub use wiring::pod_interface;
+pub use wiring::{bridge_ip, pod_interface};
 
 /// Something with one address per family in a namespace of its own.
 #[derive(Debug)]
@@ -86,6 +86,17 @@ impl Node {
         let pod = plan::pod(&self.host.name, name, ns, last);
         wiring::connect_pod(&self.host, &pod)?;
         Ok(pod)
+    }
+}
+
+impl Node {
+    /// Puts its pods on a bridge instead of a routed veth each.
+    ///
+    /// # Errors
+    ///
+    /// A kernel without bridge devices, or pods that are on one already.
+    pub fn bridge_pods(&self) -> Result<()> {
+        wiring::bridge_pods(self)
     }
 }
 

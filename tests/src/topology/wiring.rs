@@ -1,8 +1,13 @@
 //! Turns the plan into devices, addresses, routes and sysctls.
 
-use std::{fmt::Write as _, thread};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    thread,
+};
 
 use anyhow::Result;
+use proxy_agent::model::Family;
 
 use super::{Host, Node, Topology};
 use crate::{exec, netns::NetNs};
@@ -13,6 +18,18 @@ const GATEWAY_MAC: &str = "ee:ee:ee:ee:ee:ee";
 
 const GATEWAY_V4: &str = "169.254.1.1";
 const GATEWAY_V6: &str = "fe80::1";
+
+const BRIDGE_V4: Ipv4Addr = Ipv4Addr::new(192, 168, 166, 1);
+const BRIDGE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x166, 0, 0, 0, 0, 1);
+
+/// The address of the bridge that [`Node::bridge_pods`](super::Node::bridge_pods) makes.
+#[must_use]
+pub const fn bridge_ip(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(BRIDGE_V4),
+        Family::V6 => IpAddr::V6(BRIDGE_V6),
+    }
+}
 
 /// Addresses are usable at once: no duplicate address detection on devices made from here on.
 const NO_DAD: [(&str, &str); 2] = [
@@ -100,6 +117,36 @@ pub(super) fn connect_pod(node: &Host, pod: &Host) -> Result<()> {
         ),
     )?;
     exec::ip_batch(Some(pod.ns.name()), &pod_side(pod))
+}
+
+/// Moves the node's ends of its pods' veths onto a bridge, as flannel's and the bridge plugin's are: pods of one node then
+/// reach each other without it.
+pub(super) fn bridge_pods(node: &Node) -> Result<()> {
+    let mut lines =
+        format!("link add cni0 address {GATEWAY_MAC} type bridge forward_delay 0\nlink set cni0 up\n");
+    writeln!(
+        lines,
+        "addr add {BRIDGE_V4}/24 dev cni0\naddr add {BRIDGE_V6}/64 dev cni0 nodad"
+    )?;
+    for pod in &node.pods {
+        let port = pod_interface(pod);
+        writeln!(
+            lines,
+            "route del {}/32 dev {port}\nroute del {}/128 dev {port}",
+            pod.v4, pod.v6
+        )?;
+        writeln!(lines, "link set {port} master cni0")?;
+    }
+    exec::ip_batch(Some(node.host.ns.name()), &lines)?;
+    for pod in &node.pods {
+        let lines = format!(
+            "addr add {}/24 dev eth0\naddr del {v6}/128 dev eth0\naddr add {v6}/64 dev eth0 nodad\n",
+            pod.v4,
+            v6 = pod.v6
+        );
+        exec::ip_batch(Some(pod.ns.name()), &lines)?;
+    }
+    Ok(())
 }
 
 /// What the node calls its end of the pod's veth.

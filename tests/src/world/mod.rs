@@ -158,6 +158,12 @@ impl Published<'_> {
         )
     }
 
+    /// Its external IP, which is nobody's address.
+    #[must_use]
+    pub fn external_ip(&self) -> SocketAddr {
+        SocketAddr::new(self.service.external_ips[0], self.service.port)
+    }
+
     /// The address of one of its endpoints, without the Service.
     #[must_use]
     pub fn direct(&self, pod: &Host) -> SocketAddr {
@@ -217,15 +223,16 @@ fn unique_service(variant: Variant) -> Service {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let [high, low] = number.to_be_bytes();
-    let address = match variant.family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 97, high, low)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x97, 0, 0, 0, 0, number)),
+    let in_network = |second: u8| match variant.family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, second, high, low)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, second.into(), 0, 0, 0, 0, number)),
     };
     Service {
         name: format!("test-{number}"),
         port_name: "main".to_owned(),
         protocol: variant.protocol,
-        cluster_ips: vec![address],
+        cluster_ips: vec![in_network(97)],
+        external_ips: vec![in_network(98)],
         port: 80,
         node_port: Some(30_000 + number),
         target_port: 10_000 + number,

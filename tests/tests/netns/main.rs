@@ -29,8 +29,10 @@ macro_rules! for_each_variant {
 }
 
 mod attachment;
+mod bridge;
 mod cleanup;
 mod cluster_ip;
+mod external_ip;
 mod hairpin;
 mod harness_itself;
 mod large_writes;

@@ -109,6 +109,7 @@ fn nginx_basic() -> Service {
             IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x97, 0, 0, 0, 0, 0x3c)),
         ],
         port: 80,
+        external_ips: Vec::new(),
         node_port: Some(30_207),
         target_port: 80,
         endpoints: Vec::new(),
