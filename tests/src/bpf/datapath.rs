@@ -1,40 +1,23 @@
 //! The loaded programs, their maps, and packets sent through them.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     panic::resume_unwind,
     thread,
-    time::{Duration, Instant},
 };
 
-use aya::{
-    Ebpf, TestRun as _, TestRunOptions,
-    maps::{MapData, PerCpuArray},
-};
+use aya::{TestRun as _, TestRunOptions, programs::ProgramError};
 use nix::sched::{CloneFlags, unshare};
-use proxy_agent::{
-    dataplane::bpf::{
-        encode::encode,
-        ids::Ids,
-        object::{self, PinDir},
-        reconcile::{Maps, Retired},
-    },
-    model::{NodeContext, compute},
-};
-use proxy_common::{Addr4, Addr6, Address, Counter, Interface, snat::PortPool};
+use proxy_agent::dataplane::bpf::object;
+use proxy_common::Counter;
 
-use super::{ClusterIp, FlowTables, Layer, Packet, cluster};
-use crate::scratch::Scratch;
+use super::{ClusterIp, Layer, Packet, loaded::Loaded};
 
-/// Test runs are on the loopback device of the caller's network namespace.
-const LOOPBACK: u32 = 1;
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`.
 const NEXT: u32 = u32::MAX;
 /// `TC_ACT_SHOT`.
 const SHOT: u32 = 2;
-/// Lists go after a second without a frontend.
-const BEYOND_GRACE: Duration = Duration::from_secs(2);
 
 /// Where a packet meets the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,22 +57,13 @@ pub struct Setup {
     pub node: Vec<IpAddr>,
     /// Ports for masquerading.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// Entries of each flow table.
-    pub flow_table_size: u32,
 }
 
-/// The programs in the kernel with maps of their own. Everything goes with it, also on panic.
+/// The programs in the kernel, with maps that no other test has.
 pub struct Datapath {
     setup: Setup,
-    object: Ebpf,
-    maps: Maps,
-    ids: Ids,
-    retired: Retired,
-    now: Instant,
-    counters: PerCpuArray<MapData, u64>,
-    flows4: FlowTables<Addr4>,
-    flows6: FlowTables<Addr6>,
-    _scratch: Scratch,
+    /// `None` only while it is dropped.
+    loaded: Option<Loaded>,
 }
 
 /// Runs `test` on a thread in a new network namespace, which ends with the thread.
@@ -107,36 +81,30 @@ pub fn in_own_netns<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 }
 
 impl Datapath {
-    /// Loads the programs. Call it inside of [`in_own_netns`].
+    /// Programs on a node, without any Service. To be used inside of [`in_own_netns`].
     ///
     /// # Panics
     ///
     /// Without a BPF object, or on a kernel that refuses it.
     #[must_use]
     pub fn load(setup: Setup) -> Self {
-        let scratch = Scratch::create().expect("a private bpffs");
-        let pins = PinDir::new(&scratch.bpffs());
-        let mut object = object::load(&pins, setup.flow_table_size).unwrap_or_else(|error| {
-            panic!(
-                "the BPF programs do not load: {error:#}\n`cargo xtask test` builds them and tells the tests where \
-                 they are, in KUBE_PORTAL_BPF_OBJECT"
-            )
-        });
-        let mut maps = object::maps(&mut object).expect("the agent's maps");
-        tell_node(&mut maps, &setup.node);
-        let counters = object.take_map("COUNTERS").expect("the object has counters");
+        let mut loaded = Loaded::take().unwrap_or_else(|error| panic!("{error:#}"));
+        loaded.apply_node(&setup).expect("the node's maps can be written");
+        loaded
+            .apply(&[], &setup)
+            .expect("the maps of Services can be written");
         Self {
-            flows4: FlowTables::take(&mut object, ["INGRESS_FLOWS4", "EGRESS_FLOWS4"]).expect("flow tables"),
-            flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"]).expect("flow tables"),
-            counters: PerCpuArray::try_from(counters).expect("an array for each CPU"),
-            ids: maps.restore_ids(),
-            retired: Retired::default(),
-            now: Instant::now(),
             setup,
-            object,
-            maps,
-            _scratch: scratch,
+            loaded: Some(loaded),
         }
+    }
+
+    fn loaded(&self) -> &Loaded {
+        self.loaded.as_ref().expect("not dropped")
+    }
+
+    fn loaded_mut(&mut self) -> &mut Loaded {
+        self.loaded.as_mut().expect("not dropped")
     }
 
     /// Makes the maps say that these are all the Services there are, and lets the time pass after which old lists go.
@@ -145,25 +113,10 @@ impl Datapath {
     ///
     /// When a map can't be written.
     pub fn apply(&mut self, services: &[ClusterIp]) {
-        let desired = compute(
-            &cluster(services),
-            &NodeContext {
-                name: "node".to_owned(),
-            },
-        );
-        let contents = encode(&desired, &mut self.ids);
-        assert_eq!(
-            contents.unserved,
-            [],
-            "the test asks for what the programs do not serve"
-        );
-        for _ in 0..2 {
-            let ports = PortPool::new(self.setup.ports.iter().cloned());
-            self.maps
-                .reconcile(&contents, (&self.ids, ports), &mut self.retired, self.now)
-                .expect("the maps can be written");
-            self.now += BEYOND_GRACE;
-        }
+        let setup = self.setup.clone();
+        self.loaded_mut()
+            .apply(services, &setup)
+            .expect("the maps of Services can be written");
     }
 
     /// The layer of the device.
@@ -181,9 +134,10 @@ impl Datapath {
     /// # Panics
     ///
     /// When the verdict is none that the programs give.
-    pub fn send_bytes(&mut self, hook: Hook, bytes: &[u8]) -> Result<Outcome, aya::programs::ProgramError> {
+    pub fn send_bytes(&mut self, hook: Hook, bytes: &[u8]) -> Result<Outcome, ProgramError> {
         let mut out = vec![0; bytes.len() + 256];
-        let program = object::program(&mut self.object, hook.program(self.setup.layer)).expect("the program");
+        let name = hook.program(self.setup.layer);
+        let program = object::program(&mut self.loaded_mut().object, name).expect("the program");
         let result = program.test_run(TestRunOptions {
             data_in: Some(bytes),
             data_out: Some(&mut out),
@@ -230,11 +184,7 @@ impl Datapath {
     /// When the map can't be read.
     #[must_use]
     pub fn count(&self, counter: Counter) -> u64 {
-        let values = self
-            .counters
-            .get(&(counter as u32), 0)
-            .expect("a slot for each counter");
-        values.iter().sum()
+        self.loaded().count(counter).expect("the counters can be read")
     }
 
     /// Names and values of all counters that are not zero.
@@ -251,15 +201,16 @@ impl Datapath {
     #[must_use]
     pub fn has_flow(&mut self, hook: Hook, packet: &Packet) -> bool {
         match packet.source {
-            std::net::SocketAddr::V4(_) => self.flows4.has(hook, packet),
-            std::net::SocketAddr::V6(_) => self.flows6.has(hook, packet),
+            SocketAddr::V4(_) => self.loaded_mut().flows4.has(hook, packet),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.has(hook, packet),
         }
     }
 
     /// Entries in the tables of both families.
     #[must_use]
     pub fn flows(&mut self, hook: Hook) -> usize {
-        self.flows4.len(hook) + self.flows6.len(hook)
+        let loaded = self.loaded_mut();
+        loaded.flows4.len(hook) + loaded.flows6.len(hook)
     }
 
     /// Does what a full table would do to the entry of `packet`.
@@ -269,8 +220,8 @@ impl Datapath {
     /// When there is none.
     pub fn evict(&mut self, hook: Hook, packet: &Packet) {
         match packet.source {
-            std::net::SocketAddr::V4(_) => self.flows4.evict(hook, packet),
-            std::net::SocketAddr::V6(_) => self.flows6.evict(hook, packet),
+            SocketAddr::V4(_) => self.loaded_mut().flows4.evict(hook, packet),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.evict(hook, packet),
         }
     }
 
@@ -281,25 +232,16 @@ impl Datapath {
     /// When there is none.
     pub fn age(&mut self, hook: Hook, packet: &Packet, seconds: u32) {
         match packet.source {
-            std::net::SocketAddr::V4(_) => self.flows4.age(hook, packet, seconds),
-            std::net::SocketAddr::V6(_) => self.flows6.age(hook, packet, seconds),
+            SocketAddr::V4(_) => self.loaded_mut().flows4.age(hook, packet, seconds),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.age(hook, packet, seconds),
         }
     }
 }
 
-fn tell_node(maps: &mut Maps, addresses: &[IpAddr]) {
-    let (mut snat4, mut snat6) = (Addr4::ANY, Addr6::ANY);
-    for address in addresses {
-        if let Some(v4) = Addr4::from_ip(*address) {
-            snat4 = v4;
-            maps.v4.node_addresses.set(v4, 1).expect("a local address");
-        }
-        if let Some(v6) = Addr6::from_ip(*address) {
-            snat6 = v6;
-            maps.v6.node_addresses.set(v6, 1).expect("a local address");
+impl Drop for Datapath {
+    fn drop(&mut self) {
+        if let Some(loaded) = self.loaded.take() {
+            loaded.give_back();
         }
     }
-    maps.interfaces
-        .set(LOOPBACK, Interface::new(snat4, snat6))
-        .expect("an interface");
 }

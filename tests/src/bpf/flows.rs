@@ -45,6 +45,17 @@ where
         }
     }
 
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        for hook in [Hook::Ingress, Hook::Egress] {
+            let table = self.table(hook);
+            let keys = table.keys().collect::<Result<Vec<_>, _>>()?;
+            for key in keys {
+                table.remove(&key)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn len(&mut self, hook: Hook) -> usize {
         self.table(hook).keys().count()
     }

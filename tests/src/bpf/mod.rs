@@ -9,6 +9,7 @@
 
 mod datapath;
 mod flows;
+mod loaded;
 mod packet;
 mod service;
 

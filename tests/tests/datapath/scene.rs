@@ -156,7 +156,6 @@ impl Scene {
             layer: variant.layer,
             node,
             ports: ports.to_vec(),
-            flow_table_size: 32_768,
         });
         datapath.apply(services);
         Self { datapath }
