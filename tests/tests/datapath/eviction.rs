@@ -5,7 +5,7 @@ use proxy_common::Counter;
 
 use crate::{
     Variant,
-    scene::{EPHEMERAL, Scene, Trip},
+    scene::{EPHEMERAL, Scene},
 };
 
 for_each_variant!(
@@ -15,23 +15,6 @@ for_each_variant!(
 );
 
 for_each_udp!(a_masqueraded_flow_that_is_opened_again_keeps_its_source);
-
-/// An entry of a flow: where it is, and the packet that it is looked up by.
-type Entry = (Hook, Packet);
-
-/// The two bindings of a flow, each as its two entries.
-fn bindings(request: &Packet, trip: &Trip) -> [[Entry; 2]; 2] {
-    [
-        [
-            (Hook::Ingress, request.clone()),
-            (Hook::Egress, trip.inside.answer()),
-        ],
-        [
-            (Hook::Egress, trip.inside.clone()),
-            (Hook::Ingress, trip.arrived.answer()),
-        ],
-    ]
-}
 
 fn any_entry_of_a_flow_comes_back_with_the_next_packet_of_the_other_direction(variant: Variant) {
     let mut scene = Scene::new(variant, &[variant.service(1..=8)]);
@@ -57,11 +40,12 @@ fn any_entry_of_a_masqueraded_flow_comes_back_with_the_next_packet_of_the_other_
     );
 }
 
+/// Loses each entry of the first bindings of a flow, and has its twin bring it back.
 fn check(scene: &mut Scene, opening: &Packet, how_many: usize) {
     scene.round_trip(opening);
     let request = opening.flags(ACK);
     let trip = scene.round_trip(&request);
-    for binding in bindings(&request, &trip).into_iter().take(how_many) {
+    for binding in trip.entries(&request).chunks(2).take(how_many) {
         for (lost, kept) in [(0, 1), (1, 0)] {
             let [lost, kept] = [lost, kept].map(|index| binding[index].clone());
             scene.evict(lost.0, &lost.1);

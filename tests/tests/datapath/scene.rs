@@ -121,13 +121,26 @@ pub(crate) struct Scene {
     datapath: Datapath,
 }
 
-/// A request on its way.
+/// A request on its way, or a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trip {
     /// Between the hooks, as the node's stack sees it.
     pub(crate) inside: Packet,
     /// As the endpoint sees it.
     pub(crate) arrived: Packet,
+}
+
+impl Trip {
+    /// The entries of a flow, as hooks and the packets that they are looked up by there: those of the destination binding,
+    /// then those of the source binding, which only masqueraded flows have.
+    pub(crate) fn entries(&self, request: &Packet) -> [(Hook, Packet); 4] {
+        [
+            (Hook::Ingress, request.clone()),
+            (Hook::Egress, self.inside.answer()),
+            (Hook::Egress, self.inside.clone()),
+            (Hook::Ingress, self.arrived.answer()),
+        ]
+    }
 }
 
 impl Scene {
@@ -176,12 +189,18 @@ impl Scene {
     /// Sends a request to its endpoint and the reply back, and looks at all of the way but the choices that a node has.
     pub(crate) fn round_trip(&mut self, request: &Packet) -> Trip {
         let there = self.request(request);
+        let Trip { inside, arrived } = &there;
         assert_eq!(
-            there.inside.source.ip(),
+            inside.source.ip(),
             request.source.ip(),
             "the stack sees the client"
         );
-        assert_eq!(there.arrived.destination, there.inside.destination);
+        assert_eq!(*inside, request.from(inside.source).to(inside.destination));
+        assert_eq!(
+            *arrived,
+            inside.from(arrived.source),
+            "egress changes the source alone"
+        );
         let back = self.reply(&there.arrived.answer());
         assert_eq!(
             back.inside,

@@ -59,12 +59,7 @@ fn the_port_of_an_expired_flow_is_taken_over(variant: Variant) {
     let mut scene = Scene::with_ports(variant, &[variant.node_port_service([1])], &[5_000..=5_000]);
     let [old, new] = [1, 2].map(|client| request(variant, client));
     let trip = scene.request(&old);
-    let entries = [
-        (Hook::Ingress, old.clone()),
-        (Hook::Egress, trip.inside.answer()),
-        (Hook::Egress, trip.inside.clone()),
-        (Hook::Ingress, trip.arrived.answer()),
-    ];
+    let entries = trip.entries(&old);
     let age = |scene: &mut Scene, seconds| {
         for (hook, packet) in &entries {
             scene.age(*hook, packet, seconds);

@@ -18,6 +18,8 @@ for_each_tcp!(
     after_a_reset_data_keeps_the_flow_and_a_syn_picks_anew,
     an_established_flow_outlives_its_endpoints_place_in_the_list,
     an_established_flow_outlives_its_service,
+    a_connection_on_the_tuple_of_a_closed_one_may_be_idle_for_hours,
+    a_masqueraded_connection_on_the_tuple_of_a_closed_one_may_be_idle_for_hours,
 );
 
 /// Picks among this many endpoints are all the same once in 8³⁹ runs.
@@ -126,4 +128,30 @@ fn an_established_flow_outlives_its_service(variant: Variant) {
     for _ in 0..3 {
         assert_eq!(scene.round_trip(&opening(variant).flags(ACK)).arrived, arrived);
     }
+}
+
+fn a_connection_on_the_tuple_of_a_closed_one_may_be_idle_for_hours(variant: Variant) {
+    let scene = Scene::new(variant, &[variant.service([1])]);
+    idle_after_reopening(scene, &opening(variant), 2);
+}
+
+fn a_masqueraded_connection_on_the_tuple_of_a_closed_one_may_be_idle_for_hours(variant: Variant) {
+    let scene = Scene::new(variant, &[variant.node_port_service([1])]);
+    let opening = variant.opening(variant.client(1, EPHEMERAL), variant.node_port());
+    idle_after_reopening(scene, &opening, 4);
+}
+
+/// One connection is closed by both sides, and the client opens another from the same port.
+fn idle_after_reopening(mut scene: Scene, opening: &Packet, entries: usize) {
+    const HOURS: u32 = 4 * 3_600;
+    let data = opening.flags(ACK);
+    scene.round_trip(opening);
+    let arrived = scene.request(&opening.flags(FIN | ACK)).arrived;
+    scene.reply(&arrived.answer().flags(FIN | ACK));
+    scene.round_trip(opening);
+    let trip = scene.round_trip(&data);
+    for (hook, packet) in trip.entries(&data).iter().take(entries) {
+        scene.age(*hook, packet, HOURS);
+    }
+    assert_eq!(scene.round_trip(&data), trip);
 }
