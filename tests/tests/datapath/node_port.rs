@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use harness::bpf::ACK;
+use harness::bpf::{ACK, Hook};
 use proxy_agent::model::{Family, Protocol};
 use proxy_common::Counter;
 
@@ -23,6 +23,7 @@ for_each_variant!(
     every_packet_of_a_masqueraded_flow_has_the_same_source,
     a_cluster_ip_of_the_same_service_is_not_masqueraded,
     a_port_that_a_socket_holds_is_not_taken,
+    a_flow_that_was_held_up_between_the_hooks_is_still_masqueraded,
 );
 
 fn a_masqueraded_flow_leaves_with_the_nodes_address_and_a_port_of_the_pool(variant: Variant) {
@@ -80,4 +81,13 @@ fn a_port_that_a_socket_holds_is_not_taken(variant: Variant) {
     let mut scene = Scene::new(variant, &[variant.node_port_service([1])]);
     let request = variant.opening(variant.client(1, POOL_PORT), variant.node_port());
     assert_ne!(scene.round_trip(&request).arrived.source.port(), POOL_PORT);
+}
+
+/// A NetworkPolicy that drops, a neighbour that does not answer: ingress sees the client try on, egress sees nothing.
+fn a_flow_that_was_held_up_between_the_hooks_is_still_masqueraded(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.node_port_service([1])]);
+    let request = variant.opening(variant.client(1, EPHEMERAL), variant.node_port());
+    let inside = scene.send(Hook::Ingress, &request);
+    scene.age(Hook::Egress, &inside, variant.unanswered_timeout() + 1);
+    assert_eq!(scene.request(&request).arrived.source.ip(), variant.node());
 }
