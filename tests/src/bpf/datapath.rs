@@ -125,7 +125,8 @@ impl Datapath {
         self.setup.layer
     }
 
-    /// Sends bytes. They must make the kernel see the right protocol: see [`super::Layer`] and the addresses of the tests.
+    /// Sends bytes. Whatever the device's layer, the kernel takes the packet's protocol from bytes 12 and 13, where Ethernet has its
+    /// EtherType.
     ///
     /// # Errors
     ///
