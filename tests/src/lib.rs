@@ -6,11 +6,14 @@
 //!   │  ├─▶ agent ────▶ scratch            the binary on each node, pinning in a private bpffs
 //!   │  └─▶ manifests                      Services as YAML files that the agents read
 //!   └────▶ traffic                        servers and clients on real sockets
+//!
+//! bpf                                    the programs alone, given packets by the kernel's test run
 //! ```
 //!
 //! Nothing here touches the network namespace it is started in.
 
 pub mod agent;
+pub mod bpf;
 pub mod exec;
 mod janitor;
 pub mod manifests;

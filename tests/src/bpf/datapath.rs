@@ -1,0 +1,248 @@
+//! The loaded programs, their maps, and packets sent through them.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    panic::resume_unwind,
+    thread,
+};
+
+use aya::{TestRun as _, TestRunOptions, programs::ProgramError};
+use nix::sched::{CloneFlags, unshare};
+use proxy_agent::dataplane::bpf::object;
+use proxy_common::Counter;
+
+use super::{ClusterIp, Layer, Packet, loaded::Loaded};
+
+/// `TCX_NEXT` and `TC_ACT_UNSPEC`.
+const NEXT: u32 = u32::MAX;
+/// `TC_ACT_SHOT`.
+const SHOT: u32 = 2;
+
+/// Where a packet meets the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It arrives on a device.
+    Ingress,
+    /// It leaves by a device.
+    Egress,
+}
+
+impl Hook {
+    const fn program(self, layer: Layer) -> &'static str {
+        match (self, layer) {
+            (Self::Ingress, Layer::Ethernet) => "tc_ingress",
+            (Self::Egress, Layer::Ethernet) => "tc_egress",
+            (Self::Ingress, Layer::Ip) => "tc_ingress_l3",
+            (Self::Egress, Layer::Ip) => "tc_egress_l3",
+        }
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on, with these bytes.
+    Next(Vec<u8>),
+    /// It is gone.
+    Dropped,
+}
+
+/// The node that the programs run on.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The layer of the device that packets arrive on and leave by.
+    pub layer: Layer,
+    /// The node's addresses, the source of masqueraded packets.
+    pub node: Vec<IpAddr>,
+    /// Ports for masquerading.
+    pub ports: Vec<RangeInclusive<u16>>,
+}
+
+/// The programs in the kernel, with maps that no other test has.
+pub struct Datapath {
+    setup: Setup,
+    /// `None` only while it is dropped.
+    loaded: Option<Loaded>,
+}
+
+/// Runs `test` on a thread in a new network namespace, which ends with the thread.
+///
+/// # Panics
+///
+/// When `test` does, or without root.
+pub fn in_own_netns<T: Send>(test: impl FnOnce() -> T + Send) -> T {
+    let inside = || {
+        unshare(CloneFlags::CLONE_NEWNET)
+            .expect("network namespaces need root: run `cargo xtask test` as root");
+        test()
+    };
+    thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+impl Datapath {
+    /// Programs on a node, without any Service. To be used inside of [`in_own_netns`].
+    ///
+    /// # Panics
+    ///
+    /// Without a BPF object, or on a kernel that refuses it.
+    #[must_use]
+    pub fn load(setup: Setup) -> Self {
+        let mut loaded = Loaded::take().unwrap_or_else(|error| panic!("{error:#}"));
+        loaded.apply_node(&setup).expect("the node's maps can be written");
+        loaded
+            .apply(&[], &setup)
+            .expect("the maps of Services can be written");
+        Self {
+            setup,
+            loaded: Some(loaded),
+        }
+    }
+
+    fn loaded(&self) -> &Loaded {
+        self.loaded.as_ref().expect("not dropped")
+    }
+
+    fn loaded_mut(&mut self) -> &mut Loaded {
+        self.loaded.as_mut().expect("not dropped")
+    }
+
+    /// Makes the maps say that these are all the Services there are, and lets the time pass after which old lists go.
+    ///
+    /// # Panics
+    ///
+    /// When a map can't be written.
+    pub fn apply(&mut self, services: &[ClusterIp]) {
+        let setup = self.setup.clone();
+        self.loaded_mut()
+            .apply(services, &setup)
+            .expect("the maps of Services can be written");
+    }
+
+    /// The layer of the device.
+    #[must_use]
+    pub const fn layer(&self) -> Layer {
+        self.setup.layer
+    }
+
+    /// Sends bytes. Whatever the device's layer, the kernel takes the packet's protocol from bytes 12 and 13, where Ethernet has its
+    /// EtherType.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, when it does not give such a packet to any program.
+    ///
+    /// # Panics
+    ///
+    /// When the verdict is none that the programs give.
+    pub fn send_bytes(&mut self, hook: Hook, bytes: &[u8]) -> Result<Outcome, ProgramError> {
+        let mut out = vec![0; bytes.len() + 256];
+        let name = hook.program(self.setup.layer);
+        let program = object::program(&mut self.loaded_mut().object, name).expect("the program");
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(bytes),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        })?;
+        out.truncate(usize::try_from(result.data_size_out).expect("a length"));
+        Ok(match result.return_value {
+            NEXT => Outcome::Next(out),
+            SHOT => Outcome::Dropped,
+            other => panic!("{hook:?} gives verdict {other}"),
+        })
+    }
+
+    /// Sends a packet, and gives what goes on; `None` if it is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When what goes on has a wrong checksum, or something else than addresses and ports has changed.
+    pub fn try_send(&mut self, hook: Hook, packet: &Packet) -> Option<Packet> {
+        let layer = self.setup.layer;
+        match self
+            .send_bytes(hook, &packet.bytes(layer))
+            .expect("a whole packet can be sent")
+        {
+            Outcome::Next(bytes) => Some(Packet::parse(&bytes, layer)),
+            Outcome::Dropped => None,
+        }
+    }
+
+    /// Sends a packet that must go on.
+    ///
+    /// # Panics
+    ///
+    /// When it is dropped, and as [`Self::try_send`] does.
+    pub fn send(&mut self, hook: Hook, packet: &Packet) -> Packet {
+        let sent = self.try_send(hook, packet);
+        sent.unwrap_or_else(|| panic!("{hook:?} drops {packet:?}: {:?}", self.counted()))
+    }
+
+    /// A counter's value.
+    ///
+    /// # Panics
+    ///
+    /// When the map can't be read.
+    #[must_use]
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.loaded().count(counter).expect("the counters can be read")
+    }
+
+    /// Names and values of all counters that are not zero.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(&'static str, u64)> {
+        Counter::ALL
+            .iter()
+            .map(|counter| (counter.name(), self.count(*counter)))
+            .filter(|(_, count)| *count != 0)
+            .collect()
+    }
+
+    /// Whether the table has an entry for `packet`.
+    #[must_use]
+    pub fn has_flow(&mut self, hook: Hook, packet: &Packet) -> bool {
+        match packet.source {
+            SocketAddr::V4(_) => self.loaded_mut().flows4.has(hook, packet),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.has(hook, packet),
+        }
+    }
+
+    /// Entries in the tables of both families.
+    #[must_use]
+    pub fn flows(&mut self, hook: Hook) -> usize {
+        let loaded = self.loaded_mut();
+        loaded.flows4.len(hook) + loaded.flows6.len(hook)
+    }
+
+    /// Does what a full table would do to the entry of `packet`.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn evict(&mut self, hook: Hook, packet: &Packet) {
+        match packet.source {
+            SocketAddr::V4(_) => self.loaded_mut().flows4.evict(hook, packet),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.evict(hook, packet),
+        }
+    }
+
+    /// Makes the entry of `packet` look as if it had been idle for so long.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn age(&mut self, hook: Hook, packet: &Packet, seconds: u32) {
+        match packet.source {
+            SocketAddr::V4(_) => self.loaded_mut().flows4.age(hook, packet, seconds),
+            SocketAddr::V6(_) => self.loaded_mut().flows6.age(hook, packet, seconds),
+        }
+    }
+}
+
+impl Drop for Datapath {
+    fn drop(&mut self) {
+        if let Some(loaded) = self.loaded.take() {
+            loaded.give_back();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Programs and maps in the kernel, handed from test to test: the verifier takes half a second for the programs, the tests
+//! themselves a few milliseconds.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
+use proxy_agent::{
+    dataplane::bpf::{
+        encode::encode,
+        ids::Ids,
+        object::{self, PinDir},
+        reconcile::{Maps, Retired},
+    },
+    model::{NodeContext, compute},
+};
+use proxy_common::{Addr4, Addr6, Address, Counter, Interface, snat::PortPool};
+
+use super::{ClusterIp, FlowTables, Setup, cluster};
+use crate::scratch::Scratch;
+
+/// Test runs are on the loopback device of the caller's network namespace.
+const LOOPBACK: u32 = 1;
+/// Lists go after a second without a frontend.
+const BEYOND_GRACE: Duration = Duration::from_secs(2);
+/// Entries of each flow table: more than three times what any test opens.
+const FLOW_TABLE_SIZE: u32 = 32_768;
+
+/// Those that no test is using. They end with the process: nothing of them is pinned.
+static IDLE: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
+
+/// The programs, with maps that no other test has.
+pub(super) struct Loaded {
+    pub(super) object: Ebpf,
+    pub(super) flows4: FlowTables<Addr4>,
+    pub(super) flows6: FlowTables<Addr6>,
+    counters: PerCpuArray<MapData, u64>,
+    maps: Maps,
+    ids: Ids,
+    retired: Retired,
+    now: Instant,
+}
+
+impl Loaded {
+    /// One that another test is done with, else a new one; with nothing in its maps.
+    pub(super) fn take() -> Result<Self> {
+        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut loaded = idle.map_or_else(Self::load, Ok)?;
+        loaded.clear()?;
+        Ok(loaded)
+    }
+
+    /// For the next test.
+    pub(super) fn give_back(self) {
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    fn load() -> Result<Self> {
+        // The pins are gone at the end of this function; the maps live on, because programs use them.
+        let scratch = Scratch::create()?;
+        let mut object = object::load(&PinDir::new(&scratch.bpffs()), FLOW_TABLE_SIZE).context(
+            "the BPF programs do not load; `cargo xtask test` builds them and tells the tests where they are, in \
+             KUBE_PORTAL_BPF_OBJECT",
+        )?;
+        let maps = object::maps(&mut object)?;
+        let counters = object
+            .take_map("COUNTERS")
+            .context("the object has no counters")?;
+        Ok(Self {
+            flows4: FlowTables::take(&mut object, ["INGRESS_FLOWS4", "EGRESS_FLOWS4"])?,
+            flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"])?,
+            counters: PerCpuArray::try_from(counters)?,
+            ids: maps.restore_ids(),
+            retired: Retired::default(),
+            now: Instant::now(),
+            object,
+            maps,
+        })
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.maps.v4.node_addresses.retain(|_| false)?;
+        self.maps.v6.node_addresses.retain(|_| false)?;
+        self.maps.interfaces.retain(|_| false)?;
+        self.flows4.clear()?;
+        self.flows6.clear()?;
+        let cpus = nr_cpus().map_err(|(_, error)| error)?;
+        for counter in Counter::ALL {
+            self.counters
+                .set(*counter as u32, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&self, counter: Counter) -> Result<u64> {
+        Ok(self.counters.get(&(counter as u32), 0)?.iter().sum())
+    }
+
+    /// Makes these all the Services there are, and lets the time pass after which old lists go.
+    pub(super) fn apply(&mut self, services: &[ClusterIp], setup: &Setup) -> Result<()> {
+        let node = NodeContext {
+            name: "node".to_owned(),
+        };
+        let contents = encode(&compute(&cluster(services), &node), &mut self.ids);
+        assert_eq!(
+            contents.unserved,
+            [],
+            "the test asks for what the programs do not serve"
+        );
+        for _ in 0..2 {
+            let ports = PortPool::new(setup.ports.iter().cloned());
+            self.maps
+                .reconcile(&contents, (&self.ids, ports), &mut self.retired, self.now)?;
+            self.now += BEYOND_GRACE;
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply_node(&mut self, setup: &Setup) -> Result<()> {
+        let (mut snat4, mut snat6) = (Addr4::ANY, Addr6::ANY);
+        for address in &setup.node {
+            if let Some(v4) = Addr4::from_ip(*address) {
+                snat4 = v4;
+                self.maps.v4.node_addresses.set(v4, 1)?;
+            }
+            if let Some(v6) = Addr6::from_ip(*address) {
+                snat6 = v6;
+                self.maps.v6.node_addresses.set(v6, 1)?;
+            }
+        }
+        self.maps.interfaces.set(LOOPBACK, Interface::new(snat4, snat6))?;
+        Ok(())
+    }
+}

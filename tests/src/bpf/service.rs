@@ -1,0 +1,90 @@
+//! Services as the model knows them, in the few words that tests of the datapath need.
+
+use std::net::{IpAddr, SocketAddr};
+
+use proxy_agent::model::{
+    Cluster, EndpointSlice, Family, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
+    TrafficPolicy,
+};
+
+/// A Service of one port and one family.
+#[derive(Clone, Debug)]
+pub struct ClusterIp {
+    /// `metadata.name`.
+    pub name: &'static str,
+    /// `spec.clusterIP` and the port.
+    pub address: SocketAddr,
+    /// The port's protocol.
+    pub protocol: Protocol,
+    /// `nodePort`.
+    pub node_port: Option<u16>,
+    /// Addresses of the ready endpoints.
+    pub endpoints: Vec<IpAddr>,
+    /// `targetPort`.
+    pub target_port: u16,
+}
+
+impl ClusterIp {
+    fn object_name(&self) -> ObjectName {
+        ObjectName::new("default", self.name)
+    }
+
+    fn service(&self) -> Service {
+        Service {
+            name: self.object_name(),
+            cluster_ips: vec![self.address.ip()],
+            external_ips: Vec::new(),
+            load_balancer_ips: Vec::new(),
+            source_ranges: Vec::new(),
+            ports: vec![ServicePortSpec {
+                name: String::new(),
+                protocol: self.protocol,
+                port: self.address.port(),
+                node_port: self.node_port,
+            }],
+            internal_traffic_policy: TrafficPolicy::Cluster,
+            external_traffic_policy: TrafficPolicy::Cluster,
+            session_affinity: None,
+            health_check_node_port: None,
+        }
+    }
+
+    fn slice(&self) -> EndpointSlice {
+        EndpointSlice {
+            name: self.object_name(),
+            service: self.name.to_owned(),
+            family: Family::of(self.address.ip()),
+            ports: vec![SlicePort {
+                name: String::new(),
+                protocol: self.protocol,
+                port: self.target_port,
+            }],
+            endpoints: self.endpoints.iter().copied().map(endpoint).collect(),
+        }
+    }
+}
+
+fn endpoint(address: IpAddr) -> SliceEndpoint {
+    SliceEndpoint {
+        address,
+        ready: true,
+        serving: true,
+        terminating: false,
+        node_name: None,
+        zone_hints: Vec::new(),
+        node_hints: Vec::new(),
+    }
+}
+
+/// The cluster that has just these Services.
+#[must_use]
+pub fn cluster(services: &[ClusterIp]) -> Cluster {
+    let mut cluster = Cluster::default();
+    for service in services {
+        cluster.services.insert(service.object_name(), service.service());
+        cluster
+            .endpoint_slices
+            .insert(service.object_name(), service.slice());
+    }
+    cluster
+}
