@@ -76,9 +76,11 @@ impl<K: Ord + Copy, V: Copy + PartialEq> TrackedMap<K, V> {
     /// The first failure; the other entries are deleted all the same.
     pub fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) -> Result<(), MapError> {
         let stale: Vec<K> = self.known.keys().filter(|key| !keep(key)).copied().collect();
-        stale
-            .into_iter()
-            .fold(Ok(()), |result, key| result.and(self.remove(key)))
+        let mut result = Ok(());
+        for key in stale {
+            result = result.and(self.remove(key));
+        }
+        result
     }
 
     fn remove(&mut self, key: K) -> Result<(), MapError> {
@@ -103,9 +105,11 @@ impl<K: Ord + Copy, V: Copy + PartialEq> TrackedMap<K, V> {
     /// # Errors
     /// The first failure; the other entries are written all the same.
     pub fn set_all(&mut self, wanted: &BTreeMap<K, V>) -> Result<(), MapError> {
-        wanted
-            .iter()
-            .fold(Ok(()), |result, (key, value)| result.and(self.set(*key, *value)))
+        let mut result = Ok(());
+        for (key, value) in wanted {
+            result = result.and(self.set(*key, *value));
+        }
+        result
     }
 
     /// What was written since the last call.
