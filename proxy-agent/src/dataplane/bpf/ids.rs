@@ -94,10 +94,10 @@ impl Ids {
         }
     }
 
-    /// Forgets the Service ports that are not in `wanted`, and their lists.
-    pub fn retain_services(&mut self, wanted: &BTreeMap<u32, proxy_common::ServiceName>) {
-        self.services.retain(|_, id| wanted.contains_key(id));
-        self.lists.retain(|owner, _| wanted.contains_key(&owner.service));
+    /// Forgets everything else: a Service port or list that comes back is a new one.
+    pub fn retain(&mut self, service: impl Fn(u32) -> bool, list: impl Fn(u32) -> bool) {
+        self.services.retain(|_, id| service(*id));
+        self.lists.retain(|_, (id, _)| list(*id));
     }
 }
 
@@ -174,5 +174,29 @@ mod tests {
         assert_eq!(ids.service(&key().service_port, 6), 9);
         assert_eq!(ids.service(&key().service_port, 17), 10);
         assert_eq!(ids.list(9, &key(), &list(&[1])), 40);
+    }
+
+    #[test]
+    fn a_list_whose_weights_change_keeps_its_id_because_the_maps_do_not_hold_weights() {
+        let mut ids = Ids::default();
+        let mut weighted = list(&[1, 2]);
+        let first = ids.list(7, &key(), &weighted);
+        weighted.endpoints[0].weight = 9;
+        weighted.endpoints[1].local = true;
+        assert_eq!(ids.list(7, &key(), &weighted), first);
+    }
+
+    #[test]
+    fn what_was_forgotten_comes_back_under_new_ids() {
+        let mut ids = Ids::default();
+        let given = |ids: &mut Ids| {
+            let service = ids.service(&key().service_port, 6);
+            (service, ids.list(service, &key(), &list(&[1])))
+        };
+        assert_eq!(given(&mut ids), (1, 1));
+        ids.retain(|_| true, |_| false);
+        assert_eq!(given(&mut ids), (1, 2));
+        ids.retain(|_| false, |_| false);
+        assert_eq!(given(&mut ids), (2, 3));
     }
 }

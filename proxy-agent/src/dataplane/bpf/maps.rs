@@ -1,6 +1,6 @@
-//! BPF maps by the types of their keys and values, and what stands in for them in tests.
+//! BPF maps by the types of their keys and values.
 
-use std::{borrow::Borrow, collections::BTreeMap, io};
+use std::{borrow::Borrow, io};
 
 use aya::{
     Pod,
@@ -148,26 +148,6 @@ impl<V: Pod + Send> TypedMap<u32, V> for KernelCell<V> {
     }
 
     fn remove(&mut self, _key: &u32) -> Result<(), MapError> {
-        Ok(())
-    }
-}
-
-/// A map in memory.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryMap<K, V>(pub BTreeMap<K, V>);
-
-impl<K: Ord + Copy + Send, V: Copy + Send> TypedMap<K, V> for MemoryMap<K, V> {
-    fn entries(&self) -> Result<Vec<(K, V)>, MapError> {
-        Ok(self.0.iter().map(|(key, value)| (*key, *value)).collect())
-    }
-
-    fn insert(&mut self, key: &K, value: &V) -> Result<(), MapError> {
-        self.0.insert(*key, *value);
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &K) -> Result<(), MapError> {
-        self.0.remove(key);
         Ok(())
     }
 }

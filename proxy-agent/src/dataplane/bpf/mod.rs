@@ -37,6 +37,8 @@ pub mod dump;
 pub mod encode;
 pub mod ids;
 pub mod maps;
+#[cfg(test)]
+mod memory;
 pub mod object;
 pub mod reconcile;
 pub mod tracked_map;

@@ -106,7 +106,10 @@ pub fn encode(desired: &Desired, ids: &mut Ids) -> Contents {
             ),
         }
     }
-    ids.retain_services(&contents.services);
+    ids.retain(
+        |service| contents.services.contains_key(&service),
+        |list| contents.v4.lists.contains_key(&list) || contents.v6.lists.contains_key(&list),
+    );
     contents
 }
 
@@ -125,6 +128,9 @@ fn limitation(
             "externalTrafficPolicy Local is not supported by the BPF dataplane yet",
             false,
         )),
+        () if matches!(key.address, FrontendAddress::Ip(address) if address.is_unspecified()) => {
+            Some(("the unspecified address is no destination", false))
+        }
         () if !frontend.source_ranges.is_empty() => Some((
             "loadBalancerSourceRanges is not supported by the BPF dataplane yet",
             false,
@@ -232,3 +238,6 @@ const fn number(protocol: Protocol) -> u8 {
         Protocol::Sctp => 132,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! New lists → frontends → stale frontends → lists that no frontend names, a while later: a program that has read the old
 //! frontend must still find its list.
+//!
+//! What fails costs only itself and what depends on it: a map that is full must not keep anything from being deleted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -78,7 +80,7 @@ impl Maps {
     /// Makes the maps hold `contents`. Safe to repeat after a failure.
     ///
     /// # Errors
-    /// At the first write that fails.
+    /// The first failure. All that does not depend on it is written all the same.
     pub fn reconcile(
         &mut self,
         contents: &Contents,
@@ -86,34 +88,47 @@ impl Maps {
         retired: &mut Retired,
         now: Instant,
     ) -> Result<Applied, MapError> {
+        self.settle()?;
         let (next_list, next_service) = ids.next();
         // First: an id that was given away must stay known as such, whatever fails after this.
         self.settings
             .set(0, Settings::new(ports, next_list, next_service))?;
-        for (id, name) in &contents.services {
-            self.services.set(*id, *name)?;
-        }
-        self.v4.write(&contents.v4)?;
-        self.v6.write(&contents.v6)?;
-        self.services.retain(|id| contents.services.contains_key(id))?;
-
-        let wanted: BTreeSet<u32> = contents
-            .v4
-            .lists
-            .keys()
-            .chain(contents.v6.lists.keys())
-            .copied()
-            .collect();
-        let present = self.v4.lists().chain(self.v6.lists()).collect();
-        let doomed = retired.due(&present, &wanted, now);
-        self.v4.delete_lists(&doomed)?;
-        self.v6.delete_lists(&doomed)?;
+        self.services
+            .set_all(&contents.services)
+            .and(self.v4.write(&contents.v4))
+            .and(self.v6.write(&contents.v6))
+            .and(self.services.retain(|id| contents.services.contains_key(id)))
+            .and(self.delete_lists(contents, retired, now))?;
         let Writes { updates, deletes } = self.take_writes();
         Ok(Applied {
             updates,
             deletes,
             again_in: (!retired.lists.is_empty()).then_some(GRACE),
         })
+    }
+
+    fn settle(&mut self) -> Result<(), MapError> {
+        self.settings.settle()?;
+        self.services.settle()?;
+        self.v4.settle()?;
+        self.v6.settle()
+    }
+
+    fn delete_lists(
+        &mut self,
+        contents: &Contents,
+        retired: &mut Retired,
+        now: Instant,
+    ) -> Result<(), MapError> {
+        // A frontend whose write has failed names the old list or the new one.
+        self.v4.frontends.settle()?;
+        self.v6.frontends.settle()?;
+        let wanted = contents.v4.lists.keys().chain(contents.v6.lists.keys()).copied();
+        let named = self.v4.named_lists().chain(self.v6.named_lists());
+        let in_use = wanted.chain(named).collect();
+        let present = self.v4.lists().chain(self.v6.lists()).collect();
+        let doomed = retired.due(&present, &in_use, now);
+        self.v4.delete_lists(&doomed).and(self.v6.delete_lists(&doomed))
     }
 
     fn take_writes(&mut self) -> Writes {
@@ -128,32 +143,55 @@ impl Maps {
 }
 
 impl Retired {
-    /// The lists whose time has come; the clock of the others starts with the first pass that does not want them.
-    fn due(&mut self, present: &BTreeSet<u32>, wanted: &BTreeSet<u32>, now: Instant) -> BTreeSet<u32> {
-        for list in present.difference(wanted) {
-            self.lists.entry(*list).or_insert(now);
+    /// The lists whose time has come; the clock of the others starts with the first pass that finds them unused.
+    fn due(&mut self, present: &BTreeSet<u32>, in_use: &BTreeSet<u32>, now: Instant) -> BTreeSet<u32> {
+        let unused: BTreeSet<u32> = present.difference(in_use).copied().collect();
+        self.lists.retain(|list, _| unused.contains(list));
+        for list in unused {
+            self.lists.entry(list).or_insert(now);
         }
-        let due = self
-            .lists
-            .iter()
-            .filter(|(_, since)| now.duration_since(**since) >= GRACE);
-        let due: BTreeSet<u32> = due.map(|(list, _)| *list).collect();
         self.lists
-            .retain(|list, _| present.contains(list) && !wanted.contains(list) && !due.contains(list));
-        due.difference(wanted).copied().collect()
+            .extract_if(.., |_, since| now.duration_since(*since) >= GRACE)
+            .map(|(list, _)| list)
+            .collect()
     }
 }
 
 impl<A: Address> FamilyMaps<A> {
+    fn settle(&mut self) -> Result<(), MapError> {
+        self.frontends.settle()?;
+        self.endpoints.settle()?;
+        self.members.settle()
+    }
+
     fn write(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
+        let mut result = Ok(());
+        let mut incomplete = BTreeSet::new();
         for (list, endpoints) in &contents.lists {
-            for (slot, endpoint) in (0..).zip(endpoints) {
-                self.members
-                    .set(MemberKey::new(*list, endpoint.address(), endpoint.port()), slot)?;
-                self.endpoints.set(EndpointKey::new(*list, slot), *endpoint)?;
+            if let Err(error) = self.write_list(*list, endpoints) {
+                incomplete.insert(*list);
+                result = result.and(Err(error));
             }
         }
-        self.frontends.replace(&contents.frontends)
+        for (key, frontend) in &contents.frontends {
+            if !incomplete.contains(&frontend.list().0) {
+                result = result.and(self.frontends.set(*key, *frontend));
+            }
+        }
+        result.and(self.frontends.retain(|key| contents.frontends.contains_key(key)))
+    }
+
+    fn write_list(&mut self, list: u32, endpoints: &[Endpoint<A>]) -> Result<(), MapError> {
+        for (slot, endpoint) in (0..).zip(endpoints) {
+            let member = MemberKey::new(list, endpoint.address(), endpoint.port());
+            self.members.set(member, slot)?;
+            self.endpoints.set(EndpointKey::new(list, slot), *endpoint)?;
+        }
+        Ok(())
+    }
+
+    fn named_lists(&self) -> impl Iterator<Item = u32> {
+        self.frontends.known().values().flat_map(Frontend::list_ids)
     }
 
     fn lists(&self) -> impl Iterator<Item = u32> {
@@ -165,8 +203,9 @@ impl<A: Address> FamilyMaps<A> {
         if doomed.is_empty() {
             return Ok(());
         }
-        self.endpoints.retain(|key| !doomed.contains(&key.list()))?;
-        self.members.retain(|key| !doomed.contains(&key.list()))
+        self.endpoints
+            .retain(|key| !doomed.contains(&key.list()))
+            .and(self.members.retain(|key| !doomed.contains(&key.list())))
     }
 
     fn take_writes(&mut self) -> Writes {
@@ -215,3 +254,6 @@ fn restore_lists<A: Address>(family: Family, maps: &FamilyMaps<A>, ids: &mut Ids
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Each thing that a frontend can ask for, and how the maps say it.
+
+use proxy_common::{
+    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, TCP, UDP,
+};
+
+use super::{Contents, encode};
+use crate::{
+    dataplane::bpf::ids::Ids,
+    model::{
+        self, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, ObjectName, Protocol,
+        Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
+    },
+};
+
+/// A Service port `default/web` with two endpoints per family in scope Cluster, and one of them in scope Local.
+fn web(protocol: Protocol) -> (Desired, model::Frontend) {
+    let service_port = ServicePortId {
+        service: ObjectName::new("default", "web"),
+        port: "http".to_owned(),
+        protocol,
+    };
+    let mut desired = Desired::default();
+    desired.service_ports.insert(
+        service_port.clone(),
+        ServicePort {
+            session_affinity: None,
+            health_check_node_port: None,
+            internal_traffic_policy: TrafficPolicy::Cluster,
+            external_traffic_policy: TrafficPolicy::Cluster,
+        },
+    );
+    for (family, scope, endpoints) in [
+        (Family::V4, Scope::Cluster, &["10.0.0.1", "10.0.0.2"][..]),
+        (Family::V4, Scope::Local, &["10.0.0.2"]),
+        (Family::V6, Scope::Cluster, &["fd00::1", "fd00::2"]),
+        (Family::V6, Scope::Local, &["fd00::2"]),
+    ] {
+        let key = ListKey {
+            service_port: service_port.clone(),
+            family,
+            scope,
+        };
+        desired.lists.insert(key, list(endpoints));
+    }
+    let frontend = model::Frontend {
+        kind: model::FrontendKind::ClusterIP,
+        service_port,
+        external_clients: Scope::Cluster,
+        internal_clients: Scope::Cluster,
+        masquerade: Masquerade::Never,
+        when_empty: WhenEmpty::Reject,
+        source_ranges: Vec::new(),
+    };
+    (desired, frontend)
+}
+
+fn list(addresses: &[&str]) -> EndpointList {
+    let endpoint = |address: &&str| model::Endpoint {
+        address: address.parse().unwrap(),
+        port: 8080,
+        weight: 1,
+        local: false,
+    };
+    EndpointList {
+        endpoints: addresses.iter().map(endpoint).collect(),
+    }
+}
+
+fn at(address: &str, protocol: Protocol) -> model::FrontendKey {
+    model::FrontendKey {
+        address: FrontendAddress::Ip(address.parse().unwrap()),
+        port: 80,
+        protocol,
+    }
+}
+
+fn v4(text: &str) -> Addr4 {
+    Addr4::from_ip(text.parse().unwrap()).unwrap()
+}
+
+fn v6(text: &str) -> Addr6 {
+    Addr6::from_ip(text.parse().unwrap()).unwrap()
+}
+
+/// What becomes of a TCP frontend at 10.96.0.1:80 that `change` has changed.
+fn one(change: impl FnOnce(&mut model::Frontend)) -> Contents {
+    let (mut desired, mut frontend) = web(Protocol::Tcp);
+    change(&mut frontend);
+    desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
+    encode(&desired, &mut Ids::default())
+}
+
+fn value(contents: &Contents) -> Frontend {
+    let (key, value) = contents.v4.frontends.first_key_value().expect("a frontend");
+    assert_eq!(*key, FrontendKey::new(v4("10.96.0.1"), Port::new(80), TCP));
+    *value
+}
+
+fn reasons(contents: &Contents) -> Vec<String> {
+    contents.unserved.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_frontend_names_its_service_its_kind_and_its_list() {
+    for (kind, expected) in [
+        (model::FrontendKind::ClusterIP, FrontendKind::ClusterIP),
+        (model::FrontendKind::ExternalIP, FrontendKind::ExternalIP),
+        (model::FrontendKind::LoadBalancer, FrontendKind::LoadBalancer),
+        (model::FrontendKind::NodePort, FrontendKind::NodePort),
+    ] {
+        let contents = one(|frontend| frontend.kind = kind);
+        let wanted = Frontend::new(1, expected, FrontendFlags::NONE).with_cluster_list(1, 2);
+        assert_eq!(value(&contents), wanted, "{kind:?}");
+        let endpoints = ["10.0.0.1", "10.0.0.2"].map(|at| Endpoint::new(v4(at), Port::new(8080)));
+        assert_eq!(contents.v4.lists, [(1, endpoints.to_vec())].into());
+        let name = contents.services[&1];
+        assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
+        assert_eq!(reasons(&contents), [""; 0]);
+    }
+}
+
+#[test]
+fn only_a_frontend_that_masquerades_everyone_has_the_flag_the_programs_know_the_rest() {
+    for (masquerade, expected) in [
+        (Masquerade::Never, FrontendFlags::NONE),
+        (Masquerade::OffCluster, FrontendFlags::NONE),
+        (Masquerade::Node, FrontendFlags::NONE),
+        (Masquerade::Always, FrontendFlags::MASQUERADE),
+    ] {
+        let contents = one(|frontend| frontend.masquerade = masquerade);
+        assert_eq!(value(&contents).flags(), expected, "{masquerade:?}");
+    }
+}
+
+#[test]
+fn internal_traffic_policy_local_spreads_over_the_local_list() {
+    let contents = one(|frontend| {
+        (frontend.external_clients, frontend.internal_clients) = (Scope::Local, Scope::Local);
+    });
+    let value = value(&contents);
+    assert!(value.flags().has(FrontendFlags::LOCAL));
+    assert_eq!((value.list(), value.list_ids()), ((1, 1), [0, 1]));
+    let endpoint = Endpoint::new(v4("10.0.0.2"), Port::new(8080));
+    assert_eq!(contents.v4.lists, [(1, vec![endpoint])].into());
+}
+
+#[test]
+fn a_frontend_without_endpoints_has_list_0_and_says_whether_packets_are_refused_or_vanish() {
+    for (when_empty, silent) in [(WhenEmpty::Reject, false), (WhenEmpty::Drop, true)] {
+        let (mut desired, mut frontend) = web(Protocol::Tcp);
+        frontend.when_empty = when_empty;
+        desired.lists.values_mut().for_each(|list| list.endpoints.clear());
+        desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
+        let contents = encode(&desired, &mut Ids::default());
+        let value = value(&contents);
+        assert_eq!((value.list(), value.list_ids()), ((0, 0), [0, 0]));
+        assert_eq!(value.flags().has(FrontendFlags::SILENT), silent);
+        assert!(contents.v4.lists.is_empty());
+    }
+}
+
+#[test]
+fn all_frontends_of_a_service_port_in_a_family_share_one_list_and_node_ports_stand_under_the_any_address() {
+    let (mut desired, frontend) = web(Protocol::Udp);
+    for address in ["10.96.0.1", "203.0.113.1", "fd00:96::1"] {
+        desired
+            .frontends
+            .insert(at(address, Protocol::Udp), frontend.clone());
+    }
+    for family in Family::ALL {
+        let key = model::FrontendKey {
+            address: FrontendAddress::AnyNode(family),
+            port: 30_080,
+            protocol: Protocol::Udp,
+        };
+        desired.frontends.insert(key, frontend.clone());
+    }
+    let contents = encode(&desired, &mut Ids::default());
+
+    let list_of = |frontend: &Frontend| (frontend.service(), frontend.list());
+    let lists4: Vec<_> = contents.v4.frontends.values().map(list_of).collect();
+    let lists6: Vec<_> = contents.v6.frontends.values().map(list_of).collect();
+    assert_eq!(lists4, [(1, (1, 2)); 3]);
+    assert_eq!(lists6, [(1, (2, 2)); 2]);
+    let node_port4 = FrontendKey::<Addr4>::node_port(Port::new(30_080), UDP);
+    let node_port6 = FrontendKey::<Addr6>::node_port(Port::new(30_080), UDP);
+    assert!(contents.v4.frontends.contains_key(&node_port4));
+    assert!(contents.v6.frontends.contains_key(&node_port6));
+    assert_eq!(
+        contents.v6.lists[&2][0],
+        Endpoint::new(v6("fd00::1"), Port::new(8080))
+    );
+}
+
+#[test]
+fn tcp_and_udp_of_one_port_are_two_service_ports_with_their_own_lists() {
+    let (mut desired, tcp) = web(Protocol::Tcp);
+    let (other, udp) = web(Protocol::Udp);
+    desired.lists.extend(other.lists);
+    desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), tcp);
+    desired.frontends.insert(at("10.96.0.1", Protocol::Udp), udp);
+    let contents = encode(&desired, &mut Ids::default());
+    let ids: Vec<_> = contents
+        .v4
+        .frontends
+        .values()
+        .map(|frontend| (frontend.service(), frontend.list().0))
+        .collect();
+    assert_eq!(ids, [(1, 1), (2, 2)]);
+    let protocols: Vec<u8> = contents.services.values().map(|name| name.protocol()).collect();
+    assert_eq!(protocols, [TCP, UDP]);
+}
+
+#[test]
+fn what_the_programs_cannot_serve_is_left_to_the_stack_and_named() {
+    let policy = one(|frontend| frontend.external_clients = Scope::Local);
+    let ranges = one(|frontend| frontend.source_ranges = vec!["10.0.0.0/8".parse().unwrap()]);
+    let (mut desired, frontend) = web(Protocol::Sctp);
+    desired
+        .frontends
+        .insert(at("10.96.0.1", Protocol::Sctp), frontend);
+    let sctp = encode(&desired, &mut Ids::default());
+
+    for (contents, reason) in [
+        (policy, "externalTrafficPolicy Local"),
+        (ranges, "loadBalancerSourceRanges"),
+        (sctp, "SCTP"),
+    ] {
+        assert!(
+            contents.v4.frontends.is_empty() && contents.v4.lists.is_empty() && contents.services.is_empty()
+        );
+        let told = reasons(&contents);
+        assert_eq!(told.len(), 1);
+        let start = "default/web:http at 10.96.0.1:80/";
+        assert!(
+            told[0].starts_with(start) && told[0].contains(&format!("is not served: {reason}")),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn session_affinity_costs_a_word_and_not_the_frontend() {
+    let (mut desired, frontend) = web(Protocol::Tcp);
+    let service_port = frontend.service_port.clone();
+    desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
+    desired
+        .service_ports
+        .get_mut(&service_port)
+        .expect("the Service port")
+        .session_affinity = Some(10_800);
+    let contents = encode(&desired, &mut Ids::default());
+    assert_eq!(value(&contents).list(), (1, 2));
+    assert_eq!(
+        reasons(&contents),
+        ["default/web:http at 10.96.0.1:80/TCP is served without session affinity"]
+    );
+}
+
+#[test]
+fn the_unspecified_address_is_not_served_because_it_is_where_node_ports_stand() {
+    let (mut desired, frontend) = web(Protocol::Tcp);
+    for address in ["0.0.0.0", "::"] {
+        desired
+            .frontends
+            .insert(at(address, Protocol::Tcp), frontend.clone());
+    }
+    let contents = encode(&desired, &mut Ids::default());
+    assert!(contents.v4.frontends.is_empty() && contents.v6.frontends.is_empty());
+    assert_eq!(contents.unserved.len(), 2);
+}
+
+#[test]
+fn equal_input_gives_equal_contents_and_what_comes_back_has_new_ids() {
+    let (mut desired, frontend) = web(Protocol::Tcp);
+    for address in ["10.96.0.1", "fd00:96::1"] {
+        desired
+            .frontends
+            .insert(at(address, Protocol::Tcp), frontend.clone());
+    }
+    let mut ids = Ids::default();
+    let first = encode(&desired, &mut ids);
+    let again = encode(&desired, &mut ids);
+    assert_eq!(again.v4.frontends, first.v4.frontends);
+    assert_eq!(again.v6.lists, first.v6.lists);
+
+    let mut single = desired.clone();
+    single.frontends.remove(&at("fd00:96::1", Protocol::Tcp));
+    let _ = encode(&single, &mut ids);
+    let back = encode(&desired, &mut ids);
+    let list6 = |contents: &Contents| {
+        contents
+            .v6
+            .frontends
+            .values()
+            .next()
+            .expect("a frontend")
+            .list()
+            .0
+    };
+    assert_eq!(back.v4.frontends, first.v4.frontends);
+    assert_eq!(
+        (list6(&first), list6(&back)),
+        (2, 3),
+        "list 2 may have been deleted meanwhile"
+    );
+
+    let _ = encode(&Desired::default(), &mut ids);
+    let anew = encode(&desired, &mut ids);
+    assert_eq!(value(&anew).service(), 2);
+}
