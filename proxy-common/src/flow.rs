@@ -75,6 +75,9 @@ impl FlowFlags {
     /// The frontend is a NodePort, found under the any-address.
     pub const NODE_PORT: Self = Self { bits: 1 << 2 };
 
+    /// The flow has a source binding beside the destination binding that the entry belongs to.
+    pub const MASQUERADED: Self = Self { bits: 1 << 3 };
+
     /// Both sets of bits.
     #[must_use]
     #[inline(always)]
@@ -290,6 +293,13 @@ impl<A: Copy + Eq> Flow<A> {
     #[inline(always)]
     pub const fn is_expired(&self, protocol: u8, now: u32) -> bool {
         now.wrapping_sub(self.last_seen) > self.state.timeout(protocol)
+    }
+
+    /// Whether it may have expired before a packet that is at ingress now gets to egress.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_about_to_expire(&self, protocol: u8, now: u32) -> bool {
+        self.is_expired(protocol, now.wrapping_add(2))
     }
 
     /// Address and port that the hook puts.

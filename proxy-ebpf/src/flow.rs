@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use proxy_common::{
     Counter, Flow, FlowFlags, FlowKey, TCP,
-    tcp_state::{Direction, TcpFlags},
+    tcp_state::{Direction, State, TcpFlags},
 };
 
 use crate::{Family, count, lookup, maps::Flows, parse::Packet};
@@ -65,13 +65,46 @@ impl<A: Copy + Eq> Hit<A> {
     }
 }
 
-/// Tells the entry at egress what its twin of `key` at ingress has seen, and rebuilds it if it was evicted.
+/// Tells the entry at egress what its twin of `key` at ingress has seen, and rebuilds it if it was evicted. Keeps the source
+/// binding of a request.
 ///
 /// Not inlined, as everything that few packets need: with stack frames of their own they fit beside the hook's.
 #[inline(never)]
 pub(crate) fn tell_egress<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
-    let (key, entry) = flow.egress_twin(key);
-    share(F::egress_flows(), &key, &entry);
+    let (twin_key, entry) = flow.egress_twin(key);
+    share(F::egress_flows(), &twin_key, &entry);
+    if flow.flags().has(FlowFlags::REQUEST) {
+        // A full table is counted where the flow is opened; here the next second tries again.
+        let _ = keep_source_binding::<F>(key, flow);
+    }
+}
+
+/// Sees to it that the request `key` of a masqueraded flow finds a source binding at egress: the one that it has, else one
+/// that the egress hook is to make, because that knows the interface. Packets that never get to egress keep the flow, but
+/// not its source binding.
+#[inline(always)]
+pub(crate) fn keep_source_binding<F: Family>(
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+) -> Result<(), Counter> {
+    if !flow.flags().has(FlowFlags::MASQUERADED) {
+        return Ok(());
+    }
+    let key = key.with_destination(flow);
+    let now = now();
+    if let Some(binding) = F::egress_flows().get_ptr_mut(key) {
+        // SAFETY: as in `find`.
+        let binding = unsafe { &mut *binding };
+        if !binding.is_about_to_expire(key.protocol(), now) {
+            if binding.flags().has(FlowFlags::PENDING) {
+                binding.note(State::NEW, now);
+            }
+            return Ok(());
+        }
+    }
+    let flags = FlowFlags::REQUEST.with(FlowFlags::PENDING);
+    let pending = Flow::new(key.source(), key.destination().1, flags, now).of(flow.service(), flow.list());
+    store(F::egress_flows(), &key, &pending)
 }
 
 /// Tells the entry at ingress what its twin of `key` at egress has seen, and rebuilds it if it was evicted.

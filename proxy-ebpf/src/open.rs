@@ -1,6 +1,6 @@
 //! Opening a flow: an endpoint is picked and every tuple of the flow reserved before the first packet is touched.
 
-use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend};
+use proxy_common::{Counter, Flow, FlowFlags, FlowKey};
 
 use crate::{
     Family, count, flow,
@@ -24,17 +24,19 @@ pub(crate) fn flow<F: Family>(request: &FlowKey<F::Address>) -> Result<bool, Dro
         Pick::Empty => return Err(Drop(Counter::NoEndpoints)),
         Pick::SlotMissing => return Ok(passed(Counter::SlotMissing)),
     };
-    let kind = if node_port {
-        FlowFlags::REQUEST.with(FlowFlags::NODE_PORT)
-    } else {
-        FlowFlags::REQUEST
-    };
+    let mut flags = FlowFlags::REQUEST;
+    if node_port {
+        flags = flags.with(FlowFlags::NODE_PORT);
+    }
+    if lookup::is_masqueraded(frontend, request.source().0, endpoint.0) {
+        flags = flags.with(FlowFlags::MASQUERADED);
+    }
     let to =
-        Flow::new(endpoint, request.source().1, kind, flow::now()).of(frontend.service(), frontend.list().0);
+        Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), frontend.list().0);
     let Some(to) = snat::reserve_reply::<F>(request, to) else {
         return Ok(passed(Counter::FlowTableFull));
     };
-    if let Err(why) = commit::<F>(request, &to, frontend) {
+    if let Err(why) = commit::<F>(request, &to) {
         return Ok(passed(why));
     }
     count::add(Counter::FlowsOpened);
@@ -42,35 +44,9 @@ pub(crate) fn flow<F: Family>(request: &FlowKey<F::Address>) -> Result<bool, Dro
 }
 
 #[inline(always)]
-fn commit<F: Family>(
-    request: &FlowKey<F::Address>,
-    to: &Flow<F::Address>,
-    frontend: &Frontend,
-) -> Result<(), Counter> {
-    if lookup::is_masqueraded(frontend, request.source().0, to.put().0) {
-        ask_for_source_binding::<F>(&request.with_destination(to), to)?;
-    }
+fn commit<F: Family>(request: &FlowKey<F::Address>, to: &Flow<F::Address>) -> Result<(), Counter> {
+    flow::keep_source_binding::<F>(request, to)?;
     flow::store(F::ingress_flows(), request, to)
-}
-
-/// Leaves it to the egress hook to find an address and a port, unless the tuple has a living binding: a client that uses
-/// its port again is the endpoint's to judge.
-#[inline(always)]
-fn ask_for_source_binding<F: Family>(
-    key: &FlowKey<F::Address>,
-    to: &Flow<F::Address>,
-) -> Result<(), Counter> {
-    if flow::find(F::egress_flows(), key).is_some() {
-        return Ok(());
-    }
-    let pending = Flow::new(
-        key.source(),
-        key.destination().1,
-        FlowFlags::REQUEST.with(FlowFlags::PENDING),
-        flow::now(),
-    )
-    .of(to.service(), to.list());
-    flow::store(F::egress_flows(), key, &pending)
 }
 
 #[inline(always)]

@@ -19,6 +19,8 @@ pub struct Packet<'a, A> {
     pub l4: usize,
     /// The IPv4 header's checksum, zero for IPv6.
     pub check: [u8; 2],
+    /// Where the transport header's checksum is.
+    pub transport_check: usize,
 }
 
 /// Why a packet is none of ours.
@@ -54,13 +56,10 @@ pub fn packet<'a, F: Family>(
 ) -> Result<Packet<'a, F::Address>, Skip> {
     let Header { protocol, len, check } = F::header(packet, l3)?;
     let l4 = l3 + len;
-    let flags = if protocol == TCP {
-        packet.load(l4 + 13).ok_or(Skip::Truncated)?
-    } else {
-        0
-    };
+    let transport_check = l4 + if protocol == TCP { 16 } else { 6 };
     let addresses = l3 + F::ADDRESSES;
     let tuple = FlowKey::fill(place, protocol);
+    // From front to back: a check that a later one makes superfluous would be left out, and the verifier not see why.
     let complete = packet.load_to(addresses, tuple.source)
         && packet.load_to(addresses + size_of::<F::Address>(), tuple.destination)
         && packet.load_to(l4, tuple.source_port)
@@ -68,6 +67,13 @@ pub fn packet<'a, F: Family>(
     if !complete {
         return Err(Skip::Truncated);
     }
+    let flags = if protocol == TCP {
+        packet.load(l4 + 13).ok_or(Skip::Truncated)?
+    } else {
+        0
+    };
+    // What can't be translated to its end must not be begun with.
+    let _: [u8; 2] = packet.load(transport_check).ok_or(Skip::Truncated)?;
     // SAFETY: `fill` has set the protocol, and all four loads succeeded.
     let tuple = unsafe { place.assume_init_ref() };
     Ok(Packet {
@@ -76,6 +82,7 @@ pub fn packet<'a, F: Family>(
         l3,
         l4,
         check,
+        transport_check,
     })
 }
 
@@ -255,14 +262,14 @@ mod tests {
 
     #[test]
     fn a_packet_cut_anywhere_is_never_read_beyond_its_end() {
-        for cut in 0..34 {
+        for cut in 0..38 {
             assert_eq!(
                 skip_of::<V4>(&ipv4(TCP, 0)[..cut]),
                 Skip::Truncated,
                 "{cut} bytes"
             );
         }
-        for cut in 0..54 {
+        for cut in 0..58 {
             assert_eq!(skip_of::<V6>(&ipv6(TCP)[..cut]), Skip::Truncated, "{cut} bytes");
         }
     }

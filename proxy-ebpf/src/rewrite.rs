@@ -66,7 +66,7 @@ fn addresses<F: Family>(
 ) -> Result<(), i64> {
     let old = side.of(packet.tuple);
     F::store_address(ctx, packet, put, side)?;
-    let (at, rules) = transport_checksum::<F>(packet);
+    let (at, rules) = (packet.transport_check, checksum_rules::<F>(packet));
     add_to_pseudo_header(ctx, at, old.csum_diff(put), rules)
 }
 
@@ -77,17 +77,16 @@ fn ports<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>, put: [Port
         return Ok(());
     }
     ctx.skb.store(packet.l4, &put, 0)?;
-    let (at, rules) = transport_checksum::<F>(packet);
+    let (at, rules) = (packet.transport_check, checksum_rules::<F>(packet));
     add_to_checksum(ctx, at, Port::csum_diff(old, put), rules)
 }
 
 #[inline(always)]
-fn transport_checksum<F: Family>(packet: &Packet<'_, F::Address>) -> (usize, Checksum) {
-    let udp = packet.tuple.protocol() == UDP;
-    (
-        packet.l4 + if udp { 6 } else { 16 },
-        Checksum { udp, ipv6: F::IPV6 },
-    )
+fn checksum_rules<F: Family>(packet: &Packet<'_, F::Address>) -> Checksum {
+    Checksum {
+        udp: packet.tuple.protocol() == UDP,
+        ipv6: F::IPV6,
+    }
 }
 
 /// Stores one address and the header checksum, which stands right before the two addresses.

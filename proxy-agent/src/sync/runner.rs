@@ -30,7 +30,7 @@ pub struct Runner<D> {
     changes: Changes,
     facts: Option<NodeFacts>,
     conflicts: Vec<Conflict>,
-    last_warning: String,
+    warned: Warned,
     services: Schedule,
     node: Schedule,
 }
@@ -45,7 +45,7 @@ impl<D: Dataplane> Runner<D> {
             changes: Changes::default(),
             facts: None,
             conflicts: Vec::new(),
-            last_warning: String::new(),
+            warned: Warned::default(),
             services: Schedule::new(intervals),
             node: Schedule::new(Intervals {
                 min: Duration::ZERO,
@@ -71,11 +71,9 @@ impl<D: Dataplane> Runner<D> {
     }
 
     fn wait(&self, events: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
-        match [self.services.next(), self.node.next()]
-            .into_iter()
-            .flatten()
-            .min()
-        {
+        // A Service that is in the maps is to be served, so the programs come first.
+        let services = self.services.next().filter(|_| self.facts.is_some());
+        match services.into_iter().chain(self.node.next()).min() {
             Some(due) => events.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -103,7 +101,7 @@ impl<D: Dataplane> Runner<D> {
         if self.node.is_due(Instant::now()) {
             self.apply_node();
         }
-        if self.services.is_due(Instant::now()) {
+        if self.facts.is_some() && self.services.is_due(Instant::now()) {
             self.apply_services();
         }
     }
@@ -112,9 +110,12 @@ impl<D: Dataplane> Runner<D> {
         let Some(facts) = &self.facts else { return };
         let result = self.dataplane.apply_node(facts);
         match result {
-            Ok(()) => self.node.succeeded(Instant::now(), None),
+            Ok(()) => {
+                self.warned.node.clear();
+                self.node.succeeded(Instant::now(), None);
+            }
             Err(error) => {
-                self.warn(&error);
+                warn_once(&mut self.warned.node, &error);
                 self.node.failed(Instant::now());
             }
         }
@@ -131,10 +132,11 @@ impl<D: Dataplane> Runner<D> {
                     let frontends = desired.frontends.len();
                     tracing::info!(frontends, updates, deletes, ?took, "synced");
                 }
+                self.warned.services.clear();
                 self.services.succeeded(Instant::now(), applied.again_in);
             }
             Err(error) => {
-                self.warn(&error);
+                warn_once(&mut self.warned.services, &error);
                 self.changes = Changes {
                     all: true,
                     ..Changes::default()
@@ -143,15 +145,6 @@ impl<D: Dataplane> Runner<D> {
             }
         }
         self.report(desired.conflicts);
-    }
-
-    /// Says it once, however often it is tried again.
-    fn warn(&mut self, error: &ApplyError) {
-        let warning = explain(&error.0);
-        if warning != self.last_warning {
-            tracing::warn!("not everything could be applied, trying again every second: {warning}");
-        }
-        self.last_warning = warning;
     }
 
     fn report(&mut self, conflicts: Vec<Conflict>) {
@@ -163,6 +156,22 @@ impl<D: Dataplane> Runner<D> {
         }
         self.conflicts = conflicts;
     }
+}
+
+/// What was last warned of, by kind of pass.
+#[derive(Debug, Default)]
+struct Warned {
+    node: String,
+    services: String,
+}
+
+/// Says it once, however often it is tried again.
+fn warn_once(last: &mut String, error: &ApplyError) {
+    let warning = explain(&error.0);
+    if warning != *last {
+        tracing::warn!("not everything could be applied, trying again every second: {warning}");
+    }
+    *last = warning;
 }
 
 #[cfg(test)]
@@ -219,6 +228,7 @@ mod tests {
         let (events, inbox) = channel();
         let runner = Runner::new(Flaky { failures: 2, passes }, NodeContext::default(), INTERVALS);
         let thread = thread::spawn(move || runner.run(&inbox));
+        events.send(Event::Node(NodeFacts::default())).unwrap();
         events.send(replace(ObjectKind::Service)).unwrap();
         events.send(replace(ObjectKind::EndpointSlice)).unwrap();
         assert!(

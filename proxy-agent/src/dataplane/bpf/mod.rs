@@ -21,6 +21,7 @@ use self::{
     attach::{Hook, TcAttach},
     encode::{Unserved, encode},
     ids::Ids,
+    maps::MapError,
     object::PinDir,
     reconcile::{Maps, Retired},
 };
@@ -104,6 +105,17 @@ impl BpfDataplane {
         self.unserved = unserved;
     }
 
+    fn write_node_maps(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
+        let local = facts.local_addresses();
+        let v4 = self.maps.v4.node_addresses.replace(&keyed::<Addr4>(&local));
+        let v6 = self.maps.v6.node_addresses.replace(&keyed::<Addr6>(&local));
+        let interfaces = wanted
+            .keys()
+            .map(|ifindex| (*ifindex, interface(facts, *ifindex)));
+        v4.and(v6)
+            .and(self.maps.interfaces.replace(&interfaces.collect()))
+    }
+
     /// Attaches to every device that has no programs yet; one that fails does not stop the others.
     fn attach_missing(&mut self, facts: &NodeFacts, wanted: BTreeMap<u32, Layer>) -> Result<(), ApplyError> {
         let mut failed = Vec::new();
@@ -145,43 +157,26 @@ impl BpfDataplane {
 
 impl Dataplane for BpfDataplane {
     fn apply(&mut self, desired: &Desired, _changes: &Changes) -> Result<Applied, ApplyError> {
-        let contents = encode(desired, &mut self.ids);
+        let mut contents = encode(desired, &mut self.ids);
+        self.report(std::mem::take(&mut contents.unserved));
         let ports = self.snat_ports()?;
         let applied = self
             .maps
             .reconcile(&contents, (&self.ids, ports), &mut self.retired, Instant::now())
             .map_err(anyhow::Error::from)?;
-        self.report(contents.unserved);
         Ok(applied)
     }
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
-        let local = facts.local_addresses();
-        self.maps
-            .v4
-            .node_addresses
-            .replace(&keyed::<Addr4>(&local))
-            .map_err(anyhow::Error::from)?;
-        self.maps
-            .v6
-            .node_addresses
-            .replace(&keyed::<Addr6>(&local))
-            .map_err(anyhow::Error::from)?;
-
         let wanted = facts.attachments();
-        let interfaces = wanted
-            .keys()
-            .map(|ifindex| (*ifindex, interface(facts, *ifindex)))
-            .collect();
-        self.maps
-            .interfaces
-            .replace(&interfaces)
-            .map_err(anyhow::Error::from)?;
+        let written = self.write_node_maps(facts, &wanted);
         self.attached
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
-        self.attach_missing(facts, wanted)
+        let attached = self.attach_missing(facts, wanted);
+        written.map_err(anyhow::Error::from)?;
+        attached
     }
 }
 
