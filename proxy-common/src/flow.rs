@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 use crate::{
     addr::{Addr4, Addr6, Port},
     tcp_state::State,
-    wire::{wire_struct, wire_types},
+    wire::{wire_bits, wire_struct, wire_types},
 };
 
 wire_struct! {
@@ -57,47 +57,38 @@ wire_types! {
     Flow<Addr6> = 36,
 }
 
-/// Bits of a [`Flow`].
-#[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
-#[repr(C)]
-pub struct FlowFlags {
-    bits: u8,
+wire_bits! {
+    /// Bits of a [`Flow`].
+    pub struct FlowFlags(u8);
+
+    /// No bit: an entry for replies.
+    REPLY = 0;
+
+    /// The entry is for packets from the client.
+    REQUEST = 1;
+
+    /// A source binding still without its port: the egress hook makes it, because it knows the interface.
+    PENDING = 1 << 1;
+
+    /// The frontend is a NodePort, found under the any-address.
+    NODE_PORT = 1 << 2;
+
+    /// The flow has a source binding beside the destination binding that the entry belongs to.
+    MASQUERADED = 1 << 3;
 }
 
 impl FlowFlags {
-    /// No bit: an entry for replies.
-    pub const REPLY: Self = Self { bits: 0 };
-    /// The entry is for packets from the client.
-    pub const REQUEST: Self = Self { bits: 1 };
-    /// A source binding still without its port: the egress hook makes it, because it knows the interface.
-    pub const PENDING: Self = Self { bits: 1 << 1 };
-    /// The frontend is a NodePort, found under the any-address.
-    pub const NODE_PORT: Self = Self { bits: 1 << 2 };
-
-    /// The flow has a source binding beside the destination binding that the entry belongs to.
-    pub const MASQUERADED: Self = Self { bits: 1 << 3 };
-
-    /// Both sets of bits.
-    #[must_use]
-    #[inline(always)]
-    pub const fn with(self, other: Self) -> Self {
-        Self {
-            bits: self.bits | other.bits,
-        }
-    }
-
-    /// Whether every bit of `other` is set.
-    #[must_use]
-    #[inline(always)]
-    pub const fn has(self, other: Self) -> bool {
-        self.bits & other.bits == other.bits
-    }
-
     #[inline(always)]
     const fn opposite(self) -> Self {
         Self {
             bits: self.bits ^ Self::REQUEST.bits,
+        }
+    }
+
+    #[inline(always)]
+    const fn without(self, other: Self) -> Self {
+        Self {
+            bits: self.bits & !other.bits,
         }
     }
 }
@@ -243,9 +234,7 @@ impl<A: Copy + Eq> Flow<A> {
         Self {
             address: put.0,
             port: put.1,
-            flags: FlowFlags {
-                bits: self.flags.bits & !FlowFlags::PENDING.bits,
-            },
+            flags: self.flags.without(FlowFlags::PENDING),
             ..self
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     addr::{Addr4, Addr6, Address, Port},
-    wire::{wire_struct, wire_types},
+    wire::{wire_bits, wire_struct, wire_types},
 };
 
 wire_struct! {
@@ -35,38 +35,21 @@ wire_types! {
     Frontend = 32,
 }
 
-/// Bits of a [`Frontend`].
-#[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
-#[repr(C)]
-pub struct FrontendFlags {
-    bits: u32,
-}
+wire_bits! {
+    /// Bits of a [`Frontend`].
+    pub struct FrontendFlags(u32);
 
-impl FrontendFlags {
     /// No bit.
-    pub const NONE: Self = Self { bits: 0 };
+    NONE = 0;
+
     /// Every client's source address is replaced by the node's.
-    pub const MASQUERADE: Self = Self { bits: 1 };
+    MASQUERADE = 1;
+
     /// Packets are spread over the local list instead of the cluster list.
-    pub const LOCAL: Self = Self { bits: 1 << 1 };
+    LOCAL = 1 << 1;
+
     /// With an empty list packets vanish instead of being refused: another node may answer.
-    pub const SILENT: Self = Self { bits: 1 << 2 };
-
-    /// Both sets of bits.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self {
-            bits: self.bits | other.bits,
-        }
-    }
-
-    /// Whether every bit of `other` is set.
-    #[must_use]
-    #[inline(always)]
-    pub const fn has(self, other: Self) -> bool {
-        self.bits & other.bits == other.bits
-    }
+    SILENT = 1 << 2;
 }
 
 /// Which field of the Service a frontend comes from; the programs do not care, people who look at the map do.

@@ -22,6 +22,38 @@ macro_rules! wire_struct {
     };
 }
 
+/// Defines a set of bits as a field of a wire struct, with the constants that follow it.
+macro_rules! wire_bits {
+    ($(#[$attr:meta])* pub struct $name:ident($int:ty);
+     $($(#[$bit_attr:meta])* $bit:ident = $value:expr;)+) => {
+        $(#[$attr])*
+        #[derive(Clone, Copy, PartialEq, Eq, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+        #[cfg_attr(feature = "user", derive(Debug, PartialOrd, Ord))]
+        #[repr(C)]
+        pub struct $name {
+            bits: $int,
+        }
+
+        impl $name {
+            $($(#[$bit_attr])* pub const $bit: Self = Self { bits: $value };)+
+
+            /// Both sets of bits.
+            #[must_use]
+            #[inline(always)]
+            pub const fn with(self, other: Self) -> Self {
+                Self { bits: self.bits | other.bits }
+            }
+
+            /// Whether every bit of `other` is set.
+            #[must_use]
+            #[inline(always)]
+            pub const fn has(self, other: Self) -> bool {
+                self.bits & other.bits == other.bits
+            }
+        }
+    };
+}
+
 /// Proves for each listed type that it has no padding and accepts any bytes, pins its size, and makes it `aya::Pod`.
 ///
 /// zerocopy's `IntoBytes` cannot be derived for a generic type of alignment 4, hence the comparison with `FIELD_BYTES`.
@@ -38,4 +70,4 @@ macro_rules! wire_types { ($($ty:ty = $size:literal),+ $(,)?) => {$(
     unsafe impl aya::Pod for $ty {}
 )+}; }
 
-pub(crate) use {wire_struct, wire_types};
+pub(crate) use {wire_bits, wire_struct, wire_types};
