@@ -46,11 +46,12 @@ pub struct Run {
     /// Shortest time between two passes, in which changes are collected.
     #[arg(
         long,
-        value_name = "MS",
-        default_value_t = 50,
-        alias = "iptables-min-sync-period"
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        default_value = "50ms",
+        aliases = ["iptables-min-sync-period", "nftables-min-sync-period"]
     )]
-    min_sync_period_ms: u64,
+    min_sync_period: Duration,
 
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
     /// that do not exist yet.
@@ -132,7 +133,7 @@ impl Run {
     #[must_use]
     pub const fn intervals(&self) -> Intervals {
         Intervals {
-            min: Duration::from_millis(self.min_sync_period_ms),
+            min: self.min_sync_period,
             retry: Duration::from_secs(1),
             full: Duration::from_secs(3_600),
         }

@@ -1,0 +1,188 @@
+//! What the dumps say, as rows of a table or JSON objects.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::model::{Family, Protocol};
+
+/// A row of a table.
+pub trait Row {
+    /// Names of the columns.
+    const HEADER: &'static [&'static str];
+    /// Their texts.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// A frontend and its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ServiceRow {
+    /// `namespace/name:port`.
+    pub service: String,
+    /// Which field of the Service it comes from.
+    pub kind: &'static str,
+    /// Destination address, `*` for any address of the node.
+    pub address: String,
+    /// IP family.
+    pub family: Family,
+    /// Destination port.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Whether every client's source address is replaced.
+    pub masquerade: bool,
+    /// What packets meet when there is no endpoint.
+    pub when_empty: &'static str,
+    /// Id of the list of endpoints, 0 for none.
+    pub list: u32,
+    /// `address:port` of each endpoint.
+    pub endpoints: Vec<String>,
+}
+
+/// An endpoint of a Service port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct EndpointRow {
+    /// The Service ports whose frontends spread packets over the list.
+    pub services: Vec<String>,
+    /// Id of the list.
+    pub list: u32,
+    /// Slot in the list.
+    pub slot: u32,
+    /// `address:port`.
+    pub endpoint: String,
+}
+
+/// An entry of a flow table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FlowRow {
+    /// `namespace/name:port`.
+    pub service: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// `ingress` or `egress`.
+    pub hook: &'static str,
+    /// `request` or `reply`.
+    pub direction: &'static str,
+    /// Source that the hook sees.
+    pub source: String,
+    /// Destination that the hook sees.
+    pub destination: String,
+    /// The destination (at ingress) or source (at egress) that it puts there.
+    pub puts: String,
+    /// The port that it puts at the other side.
+    pub peer_port: u16,
+    /// What the flow has been through.
+    pub state: &'static str,
+    /// Seconds since the entry's last packet.
+    pub idle: u32,
+}
+
+/// A counter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CounterRow {
+    /// Its name.
+    pub counter: &'static str,
+    /// Its value, over all CPUs.
+    pub value: u64,
+    /// What it counts.
+    pub description: &'static str,
+}
+
+impl Row for ServiceRow {
+    const HEADER: &'static [&'static str] = &[
+        "service",
+        "kind",
+        "address",
+        "protocol",
+        "masquerade",
+        "endpoints",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let address = match self.address.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, self.port).to_string(),
+            Err(_) => format!(
+                "*:{} ({})",
+                self.port,
+                if self.family == Family::V4 { "IPv4" } else { "IPv6" }
+            ),
+        };
+        let endpoints = if self.endpoints.is_empty() {
+            format!("none: {}", self.when_empty)
+        } else {
+            self.endpoints.join("\n")
+        };
+        let masquerade = if self.masquerade { "yes" } else { "no" };
+        vec![
+            self.service.clone(),
+            self.kind.to_owned(),
+            address,
+            self.protocol.to_string(),
+            masquerade.to_owned(),
+            endpoints,
+        ]
+    }
+}
+
+impl Row for EndpointRow {
+    const HEADER: &'static [&'static str] = &["list", "slot", "endpoint", "services"];
+
+    fn cells(&self) -> Vec<String> {
+        let services = if self.services.is_empty() {
+            "none, about to be deleted".to_owned()
+        } else {
+            self.services.join(", ")
+        };
+        vec![
+            self.list.to_string(),
+            self.slot.to_string(),
+            self.endpoint.clone(),
+            services,
+        ]
+    }
+}
+
+impl Row for FlowRow {
+    const HEADER: &'static [&'static str] = &[
+        "service",
+        "protocol",
+        "hook",
+        "direction",
+        "source",
+        "destination",
+        "puts",
+        "state",
+        "idle",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let side = if self.hook == "ingress" {
+            "destination"
+        } else {
+            "source"
+        };
+        vec![
+            self.service.clone(),
+            self.protocol.to_string(),
+            self.hook.to_owned(),
+            self.direction.to_owned(),
+            self.source.clone(),
+            self.destination.clone(),
+            format!("{side} {}", self.puts),
+            self.state.to_owned(),
+            format!("{} s", self.idle),
+        ]
+    }
+}
+
+impl Row for CounterRow {
+    const HEADER: &'static [&'static str] = &["counter", "value", "description"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.counter.to_owned(),
+            self.value.to_string(),
+            self.description.to_owned(),
+        ]
+    }
+}
