@@ -13,11 +13,13 @@
 //! Nothing here touches the network namespace it is started in.
 
 pub mod agent;
+pub mod apiserver;
 pub mod bpf;
 pub mod exec;
 mod janitor;
 pub mod manifests;
 pub mod netns;
+mod once;
 pub mod scratch;
 pub mod skip;
 pub mod topology;

@@ -3,6 +3,7 @@
 mod binary;
 mod hooks;
 mod inspect;
+mod source;
 
 use std::{
     fs::{self, File},
@@ -15,11 +16,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::Host, wait};
 pub use binary::binary;
 pub use hooks::{Hook, hooks};
 pub use inspect::{Row, pins};
+pub use source::Source;
 
 /// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.
 pub const READY: Duration = Duration::from_secs(15);
@@ -42,7 +48,7 @@ pub struct Agent {
     binary: PathBuf,
     node: String,
     ns: Arc<NetNs>,
-    manifests: PathBuf,
+    source: Source,
     tc_attach: TcAttach,
     pin_root: PathBuf,
     log: PathBuf,
@@ -67,11 +73,20 @@ impl Agent {
     ///
     /// The binary has not been built, or the process cannot be started.
     pub fn start(node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
+        Self::start_from(Source::Manifests(scratch.manifests()), node, scratch, tc_attach)
+    }
+
+    /// As [`start`](Self::start), with objects from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The binary has not been built, or the process cannot be started.
+    pub fn start_from(source: Source, node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
         let agent = Self {
             binary: binary()?,
             node: node.name.clone(),
             ns: Arc::clone(&node.ns),
-            manifests: scratch.manifests(),
+            source,
             tc_attach,
             pin_root: scratch.bpffs().join(&node.name),
             log: scratch.path().join(format!("{}.log", node.name)),
@@ -91,7 +106,7 @@ impl Agent {
         ensure!(running.is_none(), "the agent of {} runs already", self.node);
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = self.ns.command(&self.binary);
-        command.arg("run").arg("--manifests").arg(&self.manifests);
+        command.arg("run").args(self.source.flags());
         command
             .args(["--hostname-override", &self.node])
             .arg("--pin-root")
@@ -126,6 +141,20 @@ impl Agent {
         }
         child.kill()?;
         child.wait()?;
+        Ok(())
+    }
+
+    /// Sends it a signal: SIGSTOP keeps it from doing anything until SIGCONT.
+    ///
+    /// # Errors
+    ///
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let running = self.child();
+        let child = running
+            .as_ref()
+            .with_context(|| format!("no agent runs on {}", self.node))?;
+        kill(Pid::from_raw(i32::try_from(child.id())?), signal)?;
         Ok(())
     }
 
@@ -195,10 +224,16 @@ impl Agent {
         exec::output(&mut self.command(&["cleanup"])).map(drop)
     }
 
+    /// What it has logged, over all its processes.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

@@ -1,0 +1,27 @@
+//! A real Kubernetes API server: etcd and kube-apiserver on a node of the topology, and what talks to them.
+//!
+//! ```text
+//! cluster ─▶ server ─▶ etcd, process, credentials     the two processes; gone with their owner
+//!    │  └──▶ client, access                           requests as JSON documents; what the agent may do
+//!    └─────▶ agent                                    started with a kubeconfig
+//! ```
+//!
+//! No controller runs: whoever creates a Service creates its EndpointSlices too.
+
+mod access;
+mod binaries;
+mod client;
+mod cluster;
+mod credentials;
+mod etcd;
+pub mod objects;
+mod process;
+mod server;
+mod shared;
+
+pub use access::{AGENT_USER, allow_agent};
+pub use binaries::{Binaries, find};
+pub use client::{Client, refusal};
+pub use cluster::{Cluster, expect, lines};
+pub use server::{ApiServer, SERVICE_IP};
+pub use shared::shared;

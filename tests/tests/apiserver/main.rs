@@ -1,0 +1,18 @@
+//! The agent against a real Kubernetes API server: what is created, changed and deleted there is what it serves.
+//!
+//! Needs root, a built `kube-portal`, and the kube-apiserver and etcd that `cargo xtask test` builds with Go.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows functions marked as tests, not their helpers"
+)]
+
+mod agent_killed;
+mod compaction;
+mod first_contact;
+mod odd_objects;
+mod outage;
+mod rights;
+mod services;
+mod slices;
+mod traffic;
