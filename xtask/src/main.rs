@@ -3,6 +3,7 @@
 //! One file a command; [`exec`] runs other programs, [`summary`] counts what came out. Uses no crate of the project, so that it
 //! works when those do not build.
 
+mod apiserver;
 mod build;
 mod ci;
 mod demo;

@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use crate::{
+    apiserver,
     build::{self, Built},
     exec,
     runner::{self, LIMIT},
@@ -19,8 +20,10 @@ use crate::{
 
 /// The package whose tests need root and the BPF object.
 pub(crate) const KERNEL_TESTS: &str = "kube-portal-tests";
+/// The test binary that needs kube-apiserver and etcd.
+const API_SERVER_TESTS: &str = "tests/apiserver";
 
-/// Runs the tests whose name contains `filter`, building what they need.
+/// Runs the tests whose name contains `filter`, and all tests of the binary of that name, building what they need.
 pub(crate) fn run(filter: Option<&str>) -> Result<Summary> {
     if why_no_kernel_tests().is_some() {
         return Ok(all(None, filter));
@@ -74,8 +77,12 @@ fn binaries(packages: &[&str], built: Option<&Built>, filter: Option<&str>) -> S
     match compile(packages, built) {
         Ok(binaries) => {
             for binary in binaries {
+                let filter = filter.filter(|filter| !binary.is_called(filter));
                 let mut command = binary.command(filter);
                 prepare(&mut command, built);
+                if binary.name == API_SERVER_TESTS && binary.has_tests(filter) {
+                    add_api_server(&mut command, &mut summary);
+                }
                 count(
                     &mut summary,
                     &binary.name,
@@ -95,6 +102,15 @@ fn prepare(command: &mut Command, built: Option<&Built>) {
     }
 }
 
+/// Tells the tests where kube-apiserver is; without it they skip themselves.
+fn add_api_server(command: &mut Command, summary: &mut Summary) {
+    match apiserver::build() {
+        Ok(Some(folder)) => drop(command.env(apiserver::DIRECTORY, folder)),
+        Ok(None) => eprintln!("go is not installed: there is no API server to test against"),
+        Err(error) => summary.add("building the API server", Err(error)),
+    }
+}
+
 /// A compiled test binary.
 #[derive(Debug, PartialEq, Eq)]
 struct Binary {
@@ -106,6 +122,18 @@ struct Binary {
 }
 
 impl Binary {
+    /// Whether `name` is the target's name.
+    fn is_called(&self, name: &str) -> bool {
+        self.name.rsplit('/').next() == Some(name)
+    }
+
+    /// Whether it has tests whose name contains `filter`. If that cannot be found out, running it will say why.
+    fn has_tests(&self, filter: Option<&str>) -> bool {
+        let mut command = Command::new(&self.path);
+        command.args(["--list", "--format", "terse"]).args(filter);
+        exec::output(&mut command, "").is_ok_and(|list| list.contains(": test"))
+    }
+
     fn command(&self, filter: Option<&str>) -> Command {
         let mut command = Command::new(&self.path);
         // The output of passed tests holds their `SKIPPED` lines.
@@ -170,6 +198,18 @@ mod tests {
             folder: "/w/tests".into(),
         };
         assert_eq!(test_binary(message), Some(expected));
+    }
+
+    #[test]
+    fn a_binary_is_called_by_its_target_and_knows_its_tests() {
+        let own = Binary {
+            name: "xtask/xtask".to_owned(),
+            path: std::env::current_exe().unwrap(),
+            folder: exec::root(),
+        };
+        assert!(own.is_called("xtask") && !own.is_called("task"));
+        assert!(own.has_tests(None) && own.has_tests(Some("a_binary_is_called")));
+        assert!(!own.has_tests(Some("no test has this name")));
     }
 
     #[test]

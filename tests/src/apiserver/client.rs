@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use kube::{
-    Api, Config,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    Api, Config, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
@@ -101,6 +101,16 @@ impl Client {
     pub fn get(&self, object: &Value) -> Result<Value> {
         let found = self.run(object, async |api, name| api.get(name).await)?;
         Ok(serde_json::to_value(found)?)
+    }
+
+    /// Names of the objects that have the kind and namespace of `object`.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn list(&self, object: &Value) -> Result<Vec<String>> {
+        let list = self.run(object, async |api, _| api.list(&ListParams::default()).await)?;
+        Ok(list.iter().map(|object| object.name_any()).collect())
     }
 
     fn run<T: Send>(

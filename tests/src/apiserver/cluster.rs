@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{ApiServer, Binaries};
 use crate::{
-    agent::{Agent, Row, Source, TcAttach},
+    agent::{Agent, READY, Row, Source, TcAttach},
     scratch::Scratch,
     topology::{Host, Topology},
+    wait,
 };
 
 /// The machines, the API server and an agent.
@@ -76,6 +77,18 @@ impl Cluster {
     /// Not in time.
     pub fn expect(&self, namespace: &str, expected: &[&str]) -> Result<()> {
         expect(&self.agent, namespace, expected)
+    }
+
+    /// Waits until the agent has logged `text`.
+    ///
+    /// # Errors
+    ///
+    /// Not in time.
+    pub fn wait_for_log(&self, what: &str, text: &str) -> Result<()> {
+        wait::until(what, READY, || {
+            ensure!(self.agent.log().contains(text), "its log says nothing of it");
+            Ok(())
+        })
     }
 }
 

@@ -149,6 +149,8 @@ impl ApiServer {
             ),
             ("service-account-key-file", certificate.display().to_string()),
             ("service-account-signing-key-file", key.display().to_string()),
+            // Objects that older API servers have stored have addresses that a new one refuses, such as 10.0.0.011.
+            ("feature-gates", "StrictIPCIDRValidation=false".to_owned()),
             ("service-cluster-ip-range", SERVICE_RANGES.to_owned()),
         ]
         .map(|(flag, value)| format!("--{flag}={value}"))
