@@ -193,7 +193,21 @@ impl Agent {
     ///
     /// Not in time, or the agent has ended; the end of its log is in the message.
     pub fn wait_until(&self, what: &str, condition: impl Fn(&[Row]) -> Result<()>) -> Result<()> {
-        let waited = wait::until(what, READY, || {
+        self.wait_within(READY, what, condition)
+    }
+
+    /// As [`wait_until`](Self::wait_until), for as long as `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_until`](Self::wait_until).
+    pub fn wait_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&[Row]) -> Result<()>,
+    ) -> Result<()> {
+        let waited = wait::until(what, limit, || {
             // No use in waiting for a dead one.
             if let Some(status) = self.child().as_mut().map(Child::try_wait).transpose()?.flatten() {
                 return Ok(Err(anyhow::anyhow!("kube-portal ended ({status})")));

@@ -1,17 +1,21 @@
 //! A topology with an API server on `node2` and an agent on `node1` that follows it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::{ApiServer, Binaries};
 use crate::{
-    agent::{Agent, READY, Row, Source, TcAttach},
+    agent::{Agent, Row, Source, TcAttach},
     scratch::Scratch,
     topology::{Host, Topology},
     wait,
 };
+
+/// How long an agent may take to serve what the API server says. After an outage most of it is the pause before its
+/// watches are tried again, which grows to half a minute.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machines, the API server and an agent.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Cluster {
     ///
     /// Not in time.
     pub fn wait_for_log(&self, what: &str, text: &str) -> Result<()> {
-        wait::until(what, READY, || {
+        wait::until(what, PATIENCE, || {
             ensure!(self.agent.log().contains(text), "its log says nothing of it");
             Ok(())
         })
@@ -103,7 +107,7 @@ fn start_agent(server: &ApiServer, node: &Host, scratch: &Scratch) -> Result<Age
 ///
 /// Not in time.
 pub fn expect(agent: &Agent, namespace: &str, expected: &[&str]) -> Result<()> {
-    agent.wait_until(&format!("the Services of {namespace}"), |rows| {
+    agent.wait_within(PATIENCE, &format!("the Services of {namespace}"), |rows| {
         let found = lines(rows, namespace);
         let (found_text, expected_text) = (found.join("\n  "), expected.join("\n  "));
         ensure!(

@@ -2,11 +2,6 @@
 //!
 //! Needs root, a built `kube-portal`, and the kube-apiserver and etcd that `cargo xtask test` builds with Go.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy knows functions marked as tests, not their helpers"
-)]
-
 mod agent_killed;
 mod compaction;
 mod first_contact;
