@@ -70,7 +70,7 @@ fn in_words(contents: &Contents) -> Result<String> {
     }
     family(&mut text, "IPv4", &contents.v4)?;
     family(&mut text, "IPv6", &contents.v6)?;
-    for unserved in &contents.unserved {
+    for unserved in contents.unserved.values() {
         writeln!(text, "{unserved}")?;
     }
     Ok(text)

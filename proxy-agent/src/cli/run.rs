@@ -53,6 +53,16 @@ pub struct Run {
     )]
     min_sync_period: Duration,
 
+    /// Time between two looks at whether the maps still hold what was written to them; what somebody else has changed is repaired.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        default_value = "5m",
+        aliases = ["iptables-sync-period", "nftables-sync-period"]
+    )]
+    sync_period: Duration,
+
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
     /// that do not exist yet.
     #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(1_024..=16_777_216))]
@@ -136,6 +146,7 @@ impl Run {
             min: self.min_sync_period,
             retry: Duration::from_secs(1),
             full: Duration::from_secs(3_600),
+            drift: self.sync_period,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The BPF dataplane: the programs of `proxy-ebpf`, and the maps that tell them what to do.
 //!
 //! ```text
-//! Desired ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
+//! Desired, Delta ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
 //! NodeFacts ──▶ NODE_ADDRESSES, INTERFACES, attach
 //! pins ──dump──▶ `kube-portal inspect`
 //! ```
@@ -19,16 +19,14 @@ use proxy_common::{Addr4, Addr6, Address, Interface, snat::PortPool};
 
 use self::{
     attach::{Hook, TcAttach},
-    encode::{Unserved, encode},
-    ids::Ids,
     maps::MapError,
     object::PinDir,
-    reconcile::{Maps, Retired},
+    writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane};
 use crate::{
     explain::explain,
-    model::{Changes, Desired, Family},
+    model::{Delta, Desired, Family},
     node::{self, Layer, NodeFacts},
 };
 
@@ -43,6 +41,8 @@ mod memory;
 pub mod object;
 pub mod reconcile;
 pub mod tracked_map;
+mod unserved;
+pub mod writer;
 
 /// How the dataplane is set up.
 #[derive(Clone, Debug)]
@@ -61,11 +61,9 @@ pub struct Options {
 pub struct BpfDataplane {
     options: Options,
     object: Ebpf,
-    maps: Maps,
-    ids: Ids,
-    retired: Retired,
+    writer: Writer,
     attached: BTreeMap<u32, Layer>,
-    unserved: Vec<Unserved>,
+    snat_ports: PortPool,
 }
 
 impl BpfDataplane {
@@ -75,45 +73,44 @@ impl BpfDataplane {
     /// When this kernel does not take the programs.
     pub fn new(options: Options) -> Result<Self, ApplyError> {
         let mut object = object::load(&options.pins, options.flow_table_size)?;
-        let maps = object::maps(&mut object)?;
-        let ids = maps.restore_ids();
+        let writer = Writer::new(object::maps(&mut object)?);
         Ok(Self {
             options,
             object,
-            maps,
-            ids,
-            retired: Retired::default(),
+            writer,
             attached: BTreeMap::new(),
-            unserved: Vec::new(),
+            snat_ports: PortPool::new([]),
         })
     }
 
-    fn snat_ports(&self) -> Result<PortPool, ApplyError> {
+    /// The node's settings may change at run time: they are read with every full pass. If they can't be, the last known stay.
+    fn read_snat_ports(&mut self) -> Result<(), ApplyError> {
         let mut free =
             node::ports::free_ports(self.options.node_ports.clone()).context("cannot tell the free ports")?;
         free.sort_by_key(|range| std::cmp::Reverse(range.len()));
-        Ok(PortPool::new(free))
-    }
-
-    fn report(&mut self, unserved: Vec<Unserved>) {
-        if unserved == self.unserved {
-            return;
-        }
-        for entry in unserved.iter().filter(|entry| !self.unserved.contains(entry)) {
-            tracing::warn!("{entry}");
-        }
-        self.unserved = unserved;
+        self.snat_ports = PortPool::new(free);
+        Ok(())
     }
 
     fn write_node_maps(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
         let local = facts.local_addresses();
-        let v4 = self.maps.v4.node_addresses.replace(&keyed::<Addr4>(&local));
-        let v6 = self.maps.v6.node_addresses.replace(&keyed::<Addr6>(&local));
+        let v4 = self
+            .writer
+            .maps
+            .v4
+            .node_addresses
+            .replace(&keyed::<Addr4>(&local));
+        let v6 = self
+            .writer
+            .maps
+            .v6
+            .node_addresses
+            .replace(&keyed::<Addr6>(&local));
         let interfaces = wanted
             .keys()
             .map(|ifindex| (*ifindex, interface(facts, *ifindex)));
         v4.and(v6)
-            .and(self.maps.interfaces.replace(&interfaces.collect()))
+            .and(self.writer.maps.interfaces.replace(&interfaces.collect()))
     }
 
     /// Attaches to every device that has no programs yet; one that fails does not stop the others.
@@ -156,15 +153,22 @@ impl BpfDataplane {
 }
 
 impl Dataplane for BpfDataplane {
-    fn apply(&mut self, desired: &Desired, _changes: &Changes) -> Result<Applied, ApplyError> {
-        let mut contents = encode(desired, &mut self.ids);
-        self.report(std::mem::take(&mut contents.unserved));
-        let ports = self.snat_ports()?;
+    fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
+        let ports = self.read_snat_ports();
+        let applied = self.writer.apply_all(desired, self.snat_ports, Instant::now());
+        ports?;
+        Ok(applied.map_err(anyhow::Error::from)?)
+    }
+
+    fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
         let applied = self
-            .maps
-            .reconcile(&contents, (&self.ids, ports), &mut self.retired, Instant::now())
-            .map_err(anyhow::Error::from)?;
-        Ok(applied)
+            .writer
+            .apply_delta(desired, delta, self.snat_ports, Instant::now());
+        Ok(applied.map_err(anyhow::Error::from)?)
+    }
+
+    fn count_drift(&mut self) -> Result<usize, ApplyError> {
+        Ok(self.writer.maps.count_drift().map_err(anyhow::Error::from)?)
     }
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
