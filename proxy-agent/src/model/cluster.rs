@@ -147,6 +147,24 @@ impl Cluster {
         changes
     }
 
+    /// The Services that have a virtual IP.
+    #[must_use]
+    pub const fn services(&self) -> &BTreeMap<ObjectName, Service> {
+        &self.services
+    }
+
+    /// The EndpointSlices of all Services.
+    #[must_use]
+    pub const fn endpoint_slices(&self) -> &BTreeMap<ObjectName, EndpointSlice> {
+        &self.endpoint_slices
+    }
+
+    /// The Nodes that the source watches: only this node's own from Kubernetes.
+    #[must_use]
+    pub const fn nodes(&self) -> &BTreeMap<ObjectName, Node> {
+        &self.nodes
+    }
+
     /// Whether the source has listed every kind once: before that, what is missing may only not have been read yet.
     ///
     /// A Node that does not exist counts: its list came, and was empty.
