@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     agent,
-    dataplane::bpf::{Options, attach::TcAttach},
+    dataplane::bpf::{Options, attach::TcAttach, object::MapSizes},
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
 };
@@ -65,8 +65,20 @@ pub struct Run {
 
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
     /// that do not exist yet.
-    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(1_024..=16_777_216))]
+    #[arg(long, value_name = "ENTRIES", value_parser = size())]
     flow_table_size: Option<u32>,
+
+    /// Room for so many addresses and ports of Services per IP family.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.frontends, value_parser = size())]
+    max_frontends: u32,
+
+    /// Room for so many endpoints of Service ports per IP family, counting those of a list that is being replaced twice.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.endpoints, value_parser = size())]
+    max_endpoints: u32,
+
+    /// Room for so many Service ports.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.services, value_parser = size())]
+    max_services: u32,
 
     /// The API server's --service-node-port-range, whose ports masquerading leaves alone.
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
@@ -156,10 +168,19 @@ impl From<&Run> for Options {
         Self {
             pins: run.pins.dir(),
             tc_attach: run.tc_attach,
-            flow_table_size: run.flow_table_size.unwrap_or_else(default_flow_table_size),
+            sizes: MapSizes {
+                frontends: run.max_frontends,
+                endpoints: run.max_endpoints,
+                services: run.max_services,
+                flows: run.flow_table_size.unwrap_or_else(default_flow_table_size),
+            },
             node_ports: run.service_node_port_range.clone(),
         }
     }
+}
+
+fn size() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1_024..=16_777_216)
 }
 
 /// An entry of one family's pair of tables and its twin take about 430 bytes with the kernel's own part.

@@ -14,7 +14,7 @@ use aya::{
 };
 use proxy_agent::{
     dataplane::bpf::{
-        object::{self, PinDir},
+        object::{self, MapSizes, PinDir},
         writer::Writer,
     },
     model::{NodeContext, compute},
@@ -28,8 +28,11 @@ use crate::scratch::Scratch;
 const LOOPBACK: u32 = 1;
 /// Lists go after a second without a frontend.
 const BEYOND_GRACE: Duration = Duration::from_secs(2);
-/// Entries of each flow table: more than three times what any test opens.
-const FLOW_TABLE_SIZE: u32 = 32_768;
+/// Flow tables with more entries: more than three times what any test opens.
+const SIZES: MapSizes = MapSizes {
+    flows: 32_768,
+    ..MapSizes::DEFAULT
+};
 
 /// Those that no test is using. They end with the process: nothing of them is pinned.
 static IDLE: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
@@ -61,11 +64,12 @@ impl Loaded {
     fn load() -> Result<Self> {
         // The pins are gone at the end of this function; the maps live on, because programs use them.
         let scratch = Scratch::create()?;
-        let mut object = object::load(&PinDir::new(&scratch.bpffs()), FLOW_TABLE_SIZE).context(
+        let pins = PinDir::new(&scratch.bpffs());
+        let mut object = object::load(&pins, SIZES).context(
             "the BPF programs do not load; `cargo xtask test` builds them and tells the tests where they are, in \
              KUBE_PORTAL_BPF_OBJECT",
         )?;
-        let writer = Writer::new(object::maps(&mut object)?);
+        let writer = Writer::new(object::maps(&mut object, &pins)?);
         let counters = object
             .take_map("COUNTERS")
             .context("the object has no counters")?;

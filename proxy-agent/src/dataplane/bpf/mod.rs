@@ -20,7 +20,7 @@ use proxy_common::{Addr4, Addr6, Address, Interface, snat::PortPool};
 use self::{
     attach::{Hook, TcAttach},
     maps::MapError,
-    object::PinDir,
+    object::{MapSizes, PinDir},
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane};
@@ -51,8 +51,8 @@ pub struct Options {
     pub pins: PinDir,
     /// TCX or clsact.
     pub tc_attach: TcAttach,
-    /// Entries of each of the four flow tables.
-    pub flow_table_size: u32,
+    /// How many entries the maps have room for.
+    pub sizes: MapSizes,
     /// The ports that NodePorts are taken from, which masquerading leaves alone.
     pub node_ports: RangeInclusive<u16>,
 }
@@ -72,8 +72,8 @@ impl BpfDataplane {
     /// # Errors
     /// When this kernel does not take the programs.
     pub fn new(options: Options) -> Result<Self, ApplyError> {
-        let mut object = object::load(&options.pins, options.flow_table_size)?;
-        let writer = Writer::new(object::maps(&mut object)?);
+        let mut object = object::load(&options.pins, options.sizes)?;
+        let writer = Writer::new(object::maps(&mut object, &options.pins)?);
         Ok(Self {
             options,
             object,
