@@ -37,6 +37,7 @@ async fn scenario(name: &str) -> Result<()> {
     let cluster = read(&dir.join(format!("{name}.yaml"))).await?;
     let node = NodeContext {
         name: "here".to_owned(),
+        ..NodeContext::default()
     };
     let contents = encode(&compute(&cluster, &node), &mut Ids::default());
     let expected = fs::read_to_string(dir.join(format!("{name}.txt")))?;

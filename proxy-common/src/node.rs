@@ -51,6 +51,9 @@ wire_bits! {
 
     /// Served without session affinity.
     SESSION_AFFINITY = 1 << 3;
+
+    /// Clients from outside of the cluster keep their address at cluster IPs.
+    OFF_CLUSTER = 1 << 4;
 }
 
 wire_types! {

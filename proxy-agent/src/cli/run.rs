@@ -7,11 +7,13 @@ use clap::{ArgGroup, Args};
 
 use super::{
     Pins,
+    node::NodeFlags,
     telemetry::{self, LogFormat},
 };
 use crate::{
     agent,
     dataplane::bpf::{Options, attach::TcAttach, object::MapSizes},
+    model::NodeContext,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
 };
@@ -32,9 +34,8 @@ pub struct Run {
     #[arg(long, value_name = "URL", conflicts_with = "manifests")]
     master: Option<String>,
 
-    /// This node's name in the cluster, instead of the host's name.
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
-    hostname_override: Option<String>,
+    #[command(flatten)]
+    node: NodeFlags,
 
     #[command(flatten)]
     pins: Pins,
@@ -113,22 +114,12 @@ impl Run {
         runtime.block_on(agent::run(self))
     }
 
-    /// The node's name as the cluster spells it: in lower case.
+    /// What the flags say about the node.
     ///
     /// # Errors
-    /// When the host has no name that is UTF-8.
-    pub fn node_name(&self) -> Result<String> {
-        let name = match &self.hostname_override {
-            Some(name) => name.clone(),
-            None => nix::unistd::gethostname()?.into_string().map_err(|name| {
-                anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override")
-            })?,
-        };
-        let name = name.trim().to_lowercase();
-        if name.is_empty() {
-            bail!("the node has no name; use --hostname-override");
-        }
-        Ok(name)
+    /// When a flag lacks another one, or the host has no name.
+    pub fn context(&self) -> Result<NodeContext> {
+        self.node.context()
     }
 
     /// Where objects come from.

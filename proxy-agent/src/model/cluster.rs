@@ -20,13 +20,6 @@ pub struct Cluster {
     listed: BTreeSet<ObjectKind>,
 }
 
-/// Facts about the node that no object tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeContext {
-    /// The node's name in the cluster: host name or `--hostname-override`, in lower case.
-    pub name: String,
-}
-
 /// The kinds of objects that must have been listed before anything is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {

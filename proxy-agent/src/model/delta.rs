@@ -18,6 +18,8 @@ pub struct Delta {
     pub lists: BTreeSet<ListKey>,
     /// Frontends, also those that are as before but one of whose lists is not.
     pub frontends: BTreeSet<FrontendKey>,
+    /// What holds for all of them.
+    pub node: bool,
     /// Frontends that other Service ports claim in vain than before. Only for the log.
     pub conflicts: BTreeSet<FrontendKey>,
 }
@@ -30,6 +32,7 @@ impl Delta {
             service_ports: different(&before.service_ports, &after.service_ports),
             lists: different(&before.lists, &after.lists),
             frontends: different(&with_lists(before), &with_lists(after)),
+            node: before.node != after.node,
             conflicts: different(&before.refused, &after.refused),
         }
     }
@@ -37,7 +40,7 @@ impl Delta {
     /// Whether a dataplane has something to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.service_ports.is_empty() && self.lists.is_empty() && self.frontends.is_empty()
+        !self.node && self.service_ports.is_empty() && self.lists.is_empty() && self.frontends.is_empty()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{Family, ObjectName, PortName, Protocol, TrafficPolicy};
+use super::{Family, NodeRules, ObjectName, PortName, Protocol, TrafficPolicy};
 
 /// Everything that a dataplane implements. Ordered maps: equal input gives byte-equal output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Desired {
     pub service_ports: BTreeMap<ServicePortId, ServicePort>,
     /// Where traffic goes. Every list that a frontend can name is here, also when it is empty.
     pub lists: BTreeMap<ListKey, EndpointList>,
+    /// What holds for all of them.
+    pub node: NodeRules,
     /// Claims to frontends that went to another Service port, best first. A dataplane has nothing to do for them.
     pub refused: BTreeMap<FrontendKey, Vec<Frontend>>,
 }

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod compute;
+mod context;
 mod delta;
 mod desired;
 mod endpoints;
@@ -18,7 +19,10 @@ mod plan;
 pub(crate) mod samples;
 mod topology;
 
-pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
+pub use cluster::{Changes, Cluster, ClusterEvent, Object, ObjectKind, ObjectRef};
+pub use context::{
+    DetectLocal, FamilyRules, LocalTraffic, NodeContext, NodePortAddresses, NodePorts, NodeRules,
+};
 pub use delta::Delta;
 pub use desired::{
     Conflict, Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,

@@ -106,6 +106,7 @@ async fn objects_are_listed_and_their_changes_watched() -> Result<()> {
         &watched.cluster,
         &NodeContext {
             name: "here".to_owned(),
+            ..NodeContext::default()
         },
     );
     assert_eq!(

@@ -105,6 +105,7 @@ impl Loaded {
     pub(super) fn apply(&mut self, services: &[ClusterIp], setup: &Setup) -> Result<()> {
         let node = NodeContext {
             name: "node".to_owned(),
+            ..NodeContext::default()
         };
         let desired = compute(&cluster(services), &node);
         for _ in 0..2 {

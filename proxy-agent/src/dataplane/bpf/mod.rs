@@ -6,12 +6,7 @@
 //! pins ──dump──▶ `kube-portal inspect`
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    ops::RangeInclusive,
-    time::Instant,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Instant};
 
 use anyhow::Context;
 use aya::Ebpf;
@@ -20,13 +15,14 @@ use proxy_common::{Addr4, Addr6, Address, Interface, snat::PortPool};
 use self::{
     attach::{Hook, TcAttach},
     maps::MapError,
+    node_addresses::NodeAddresses,
     object::{MapSizes, PinDir},
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane};
 use crate::{
     explain::explain,
-    model::{Delta, Desired, Family},
+    model::{Delta, Desired, Family, NodeRules},
     node::{self, Layer, NodeFacts},
 };
 
@@ -38,6 +34,7 @@ pub mod ids;
 pub mod maps;
 #[cfg(test)]
 mod memory;
+mod node_addresses;
 pub mod object;
 pub mod reconcile;
 pub mod tracked_map;
@@ -63,6 +60,7 @@ pub struct BpfDataplane {
     object: Ebpf,
     writer: Writer,
     attached: BTreeMap<u32, Layer>,
+    node_addresses: NodeAddresses,
     snat_ports: PortPool,
 }
 
@@ -79,6 +77,7 @@ impl BpfDataplane {
             object,
             writer,
             attached: BTreeMap::new(),
+            node_addresses: NodeAddresses::default(),
             snat_ports: PortPool::new([]),
         })
     }
@@ -92,25 +91,17 @@ impl BpfDataplane {
         Ok(())
     }
 
-    fn write_node_maps(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
-        let local = facts.local_addresses();
-        let v4 = self
-            .writer
-            .maps
-            .v4
-            .node_addresses
-            .replace(&keyed::<Addr4>(&local));
-        let v6 = self
-            .writer
-            .maps
-            .v6
-            .node_addresses
-            .replace(&keyed::<Addr6>(&local));
+    /// What concerns all Services comes before any of them.
+    fn follow_rules(&mut self, rules: &NodeRules) -> Result<(), MapError> {
+        self.node_addresses.set_rules(rules);
+        self.node_addresses.write(&mut self.writer.maps)
+    }
+
+    fn write_interfaces(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
         let interfaces = wanted
             .keys()
             .map(|ifindex| (*ifindex, interface(facts, *ifindex)));
-        v4.and(v6)
-            .and(self.writer.maps.interfaces.replace(&interfaces.collect()))
+        self.writer.maps.interfaces.replace(&interfaces.collect())
     }
 
     /// Attaches to every device that has no programs yet; one that fails does not stop the others.
@@ -154,13 +145,18 @@ impl BpfDataplane {
 
 impl Dataplane for BpfDataplane {
     fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
+        let node = self.follow_rules(&desired.node);
         let ports = self.read_snat_ports();
         let applied = self.writer.apply_all(desired, self.snat_ports, Instant::now());
         ports?;
+        node.map_err(anyhow::Error::from)?;
         Ok(applied.map_err(anyhow::Error::from)?)
     }
 
     fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
+        if delta.node {
+            return self.apply_all(desired);
+        }
         let applied = self
             .writer
             .apply_delta(desired, delta, self.snat_ports, Instant::now());
@@ -173,22 +169,17 @@ impl Dataplane for BpfDataplane {
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
         let wanted = facts.attachments();
-        let written = self.write_node_maps(facts, &wanted);
+        self.node_addresses.set_local(facts.local_addresses());
+        let addresses = self.node_addresses.write(&mut self.writer.maps);
+        let interfaces = self.write_interfaces(facts, &wanted);
         self.attached
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         let attached = self.attach_missing(facts, wanted);
-        written.map_err(anyhow::Error::from)?;
+        addresses.and(interfaces).map_err(anyhow::Error::from)?;
         attached
     }
-}
-
-fn keyed<A: Address>(addresses: &BTreeSet<IpAddr>) -> BTreeMap<A, u32> {
-    addresses
-        .iter()
-        .filter_map(|address| Some((A::from_ip(*address)?, 1)))
-        .collect()
 }
 
 fn interface(facts: &NodeFacts, ifindex: u32) -> Interface {

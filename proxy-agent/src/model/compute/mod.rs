@@ -12,9 +12,18 @@ use ipnet::IpNet;
 
 use super::{
     EndpointList, EndpointSlice, Family, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
-    Masquerade, Node, Scope, Service, ServicePort, ServicePortId, ServicePortSpec, TrafficPolicy, WhenEmpty,
-    endpoints, topology::Here,
+    Masquerade, Node, NodeRules, Scope, Service, ServicePort, ServicePortId, ServicePortSpec, TrafficPolicy,
+    WhenEmpty, endpoints, topology::Here,
 };
+
+/// What the answer depends on beside the Service and its slices.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// This node's object.
+    pub(super) own: Option<&'a Node>,
+    pub(super) here: Here<'a>,
+    pub(super) rules: &'a NodeRules,
+}
 
 /// What a Service asks for. Whether it gets every frontend depends on who else claims it.
 #[derive(Debug, Default)]
@@ -26,17 +35,12 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    /// Of a Service whose `slices` come in the order of their names; `own` is this node's object.
-    pub(super) fn of(
-        service: &Service,
-        slices: &[&EndpointSlice],
-        own: Option<&Node>,
-        here: Here<'_>,
-    ) -> Self {
+    /// Of a Service whose `slices` come in the order of their names.
+    pub(super) fn of(service: &Service, slices: &[&EndpointSlice], place: Place<'_>) -> Self {
         let mut wishes = Self::default();
         for family in service_families(service) {
             for spec in &service.ports {
-                Port::new(service, spec, family, own).add_to(&mut wishes, slices, here);
+                Port::new(service, spec, family, place).add_to(&mut wishes, slices);
             }
         }
         wishes
@@ -74,12 +78,12 @@ struct Port<'a> {
     service: &'a Service,
     spec: &'a ServicePortSpec,
     family: Family,
-    own: Option<&'a Node>,
+    place: Place<'a>,
     id: ServicePortId,
 }
 
 impl<'a> Port<'a> {
-    fn new(service: &'a Service, spec: &'a ServicePortSpec, family: Family, own: Option<&'a Node>) -> Self {
+    fn new(service: &'a Service, spec: &'a ServicePortSpec, family: Family, place: Place<'a>) -> Self {
         let id = ServicePortId {
             service: service.name.clone(),
             port: spec.name.clone(),
@@ -89,12 +93,13 @@ impl<'a> Port<'a> {
             service,
             spec,
             family,
-            own,
+            place,
             id,
         }
     }
 
-    fn add_to(&self, wishes: &mut Wishes, slices: &[&EndpointSlice], here: Here<'_>) {
+    fn add_to(&self, wishes: &mut Wishes, slices: &[&EndpointSlice]) {
+        let here = self.place.here;
         let candidates = endpoints::join(slices, self.family, &self.id, here);
         let any_usable = endpoints::any_usable(&candidates);
         for (kind, address, port) in self.addresses() {
@@ -160,9 +165,17 @@ impl<'a> Port<'a> {
             service_port: self.id.clone(),
             external_clients: scope(policy),
             internal_clients,
-            masquerade: masquerade(kind, policy),
+            masquerade: self.masquerade(kind, policy),
             when_empty: when_empty(policy, any_usable),
             source_ranges: self.source_ranges(kind),
+        }
+    }
+
+    fn masquerade(&self, kind: FrontendKind, policy: TrafficPolicy) -> Masquerade {
+        match (kind, policy) {
+            (FrontendKind::ClusterIP, _) => self.place.rules.of(self.family).masquerade,
+            (_, TrafficPolicy::Cluster) => Masquerade::Always,
+            (_, TrafficPolicy::Local) => Masquerade::Node,
         }
     }
 
@@ -182,7 +195,7 @@ impl<'a> Port<'a> {
             .filter(in_family)
             .map(IpNet::trunc)
             .collect();
-        let own = self.own.map_or(&[][..], |node| &node.addresses);
+        let own = self.place.own.map_or(&[][..], |node| &node.addresses);
         if ranges
             .iter()
             .any(|range| own.iter().any(|address| range.contains(address)))
@@ -215,14 +228,6 @@ const fn scope(policy: TrafficPolicy) -> Scope {
     match policy {
         TrafficPolicy::Cluster => Scope::Cluster,
         TrafficPolicy::Local => Scope::Local,
-    }
-}
-
-const fn masquerade(kind: FrontendKind, policy: TrafficPolicy) -> Masquerade {
-    match (kind, policy) {
-        (FrontendKind::ClusterIP, _) => Masquerade::OffCluster,
-        (_, TrafficPolicy::Cluster) => Masquerade::Always,
-        (_, TrafficPolicy::Local) => Masquerade::Node,
     }
 }
 

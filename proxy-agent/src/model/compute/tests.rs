@@ -1,7 +1,7 @@
 //! Tables: what a Service means at each of its addresses.
 
 use super::super::{
-    Cluster, Desired, NodeContext, Object, Protocol, compute,
+    Cluster, Desired, DetectLocal, NodeContext, Object, Protocol, compute,
     samples::{self, HERE, port, service, slice},
 };
 use super::*;
@@ -17,6 +17,8 @@ fn compute_for(services: Vec<Service>, slices: Vec<EndpointSlice>) -> Desired {
         &cluster,
         &NodeContext {
             name: HERE.to_owned(),
+            detect_local: DetectLocal::BridgeInterface("cbr0".to_owned()),
+            ..NodeContext::default()
         },
     )
 }
@@ -280,6 +282,8 @@ fn a_range_that_lets_the_node_in_lets_the_load_balancer_address_in() {
         &cluster,
         &NodeContext {
             name: HERE.to_owned(),
+            detect_local: DetectLocal::BridgeInterface("cbr0".to_owned()),
+            ..NodeContext::default()
         },
     );
     let guarded = desired

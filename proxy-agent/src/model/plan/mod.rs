@@ -9,8 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Changes, Cluster, Delta, Desired, Frontend, FrontendKey, ListKey, Node, NodeContext, ObjectName,
-    ServicePortId, compute::Wishes, topology::Here,
+    Changes, Cluster, Delta, Desired, Frontend, FrontendKey, ListKey, NodeContext, NodeRules, ObjectName,
+    ServicePortId,
+    compute::{Place, Wishes},
+    topology::Here,
 };
 
 /// [`Desired`] and what it takes to change it in parts.
@@ -51,17 +53,26 @@ impl Plan {
     pub fn update(&mut self, cluster: &Cluster, changes: &Changes) -> Delta {
         let context = self.context.clone();
         let own = cluster.nodes.get(&ObjectName::cluster_scoped(&context.name));
-        let here = Here::new(&context, own);
+        let rules = NodeRules::new(&context, own);
+        let place = Place {
+            own,
+            here: Here::new(&context, own),
+            rules: &rules,
+        };
         let touched = self.touched(cluster, changes);
-        let mut delta = Delta::default();
+        let mut delta = Delta {
+            node: self.desired.node != rules,
+            ..Delta::default()
+        };
         let mut claims = BTreeMap::new();
         for service in &touched {
-            let wishes = wishes(cluster, service, own, here);
+            let wishes = wishes(cluster, service, place);
             self.update_service(service, wishes, &mut claims, &mut delta);
         }
         for (key, claims) in claims {
             self.settle(key, claims, &touched, &mut delta);
         }
+        self.desired.node = rules;
         delta
     }
 
@@ -147,8 +158,8 @@ impl Plan {
     }
 }
 
-fn wishes(cluster: &Cluster, service: &ObjectName, own: Option<&Node>, here: Here<'_>) -> Wishes {
-    let of = |service| Wishes::of(service, &cluster.slices_of(&service.name), own, here);
+fn wishes(cluster: &Cluster, service: &ObjectName, place: Place<'_>) -> Wishes {
+    let of = |service| Wishes::of(service, &cluster.slices_of(&service.name), place);
     cluster.services.get(service).map_or_else(Wishes::default, of)
 }
 

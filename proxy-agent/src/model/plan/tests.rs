@@ -102,6 +102,7 @@ fn any_event() -> impl Strategy<Value = ClusterEvent> {
 fn context() -> NodeContext {
     NodeContext {
         name: HERE.to_owned(),
+        ..NodeContext::default()
     }
 }
 

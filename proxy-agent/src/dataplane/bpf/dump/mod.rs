@@ -47,7 +47,7 @@ pub fn limits(pins: &PinDir) -> Result<Vec<LimitRow>> {
     Ok(rows)
 }
 
-const LIMITS: [(Limits, &str); 4] = [
+const LIMITS: [(Limits, &str); 5] = [
     (Limits::PROTOCOL, "not served: SCTP"),
     (
         Limits::EXTERNAL_POLICY_LOCAL,
@@ -58,6 +58,10 @@ const LIMITS: [(Limits, &str); 4] = [
         "not served at load balancer IPs: loadBalancerSourceRanges",
     ),
     (Limits::SESSION_AFFINITY, "served without session affinity"),
+    (
+        Limits::OFF_CLUSTER,
+        "clients from outside of the cluster keep their address at cluster IPs",
+    ),
 ];
 
 /// The endpoint lists.

@@ -9,8 +9,8 @@ use proxy_common::{
 
 use super::ids::{Ids, ListOwner};
 use crate::model::{
-    self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, Protocol, Scope,
-    ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
+    self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, NodeRules, Protocol,
+    Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
 };
 
 /// What the maps shall hold.
@@ -158,7 +158,8 @@ impl<'a> Encoder<'a> {
             return;
         };
         let protocol = number(id.protocol);
-        let name = ServiceName::new(&id.to_string(), protocol).with_limits(limits(id, port));
+        let name =
+            ServiceName::new(&id.to_string(), protocol).with_limits(limits(id, port, &self.desired.node));
         self.contents
             .services
             .insert(self.ids.service(id, protocol), name);
@@ -250,13 +251,15 @@ fn put_frontend<A: Address>(
 }
 
 /// What of a Service port the programs cannot serve.
-fn limits(id: &ServicePortId, port: &ServicePort) -> Limits {
+fn limits(id: &ServicePortId, port: &ServicePort, node: &NodeRules) -> Limits {
+    let off_cluster = |family: &Family| node.of(*family).masquerade == Masquerade::OffCluster;
     let external_local = port.externally_accessible && port.external_traffic_policy == TrafficPolicy::Local;
     [
         (id.protocol == Protocol::Sctp, Limits::PROTOCOL),
         (external_local, Limits::EXTERNAL_POLICY_LOCAL),
         (port.source_ranges, Limits::SOURCE_RANGES),
         (port.session_affinity.is_some(), Limits::SESSION_AFFINITY),
+        (Family::ALL.iter().any(off_cluster), Limits::OFF_CLUSTER),
     ]
     .into_iter()
     .filter(|(applies, _)| *applies)
