@@ -173,6 +173,12 @@ impl Agent {
         Ok(())
     }
 
+    /// Its process, if it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child().as_ref().map(Child::id)
+    }
+
     /// Where it pins.
     #[must_use]
     pub fn pin_root(&self) -> &Path {

@@ -1,10 +1,13 @@
 //! How fast the maps follow the cluster.
 
 mod api;
+mod fill;
 mod memory;
 mod objects;
 mod system_calls;
+mod watch;
 pub(crate) mod worker;
+mod writer;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
