@@ -30,7 +30,7 @@ pub use desired::{
     Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
 };
 pub use objects::{
-    EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServicePortSpec, SliceEndpoint,
-    SlicePort, TrafficPolicy,
+    EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServiceCidr, ServicePortSpec,
+    SliceEndpoint, SlicePort, TrafficPolicy,
 };
 pub use plan::{Plan, compute};

@@ -152,6 +152,12 @@ pub struct EndpointSlice {
 }
 
 impl EndpointSlice {
+    /// Whether it has endpoints of `default/kubernetes`: of the API server itself.
+    #[must_use]
+    pub fn is_api_server(&self) -> bool {
+        self.name.namespace == "default" && self.service == "kubernetes"
+    }
+
     /// The Service that the slice belongs to.
     #[must_use]
     pub fn service_name(&self) -> ObjectName {
@@ -187,6 +193,15 @@ pub struct SliceEndpoint {
     pub zone_hints: Vec<String>,
     /// `hints.forNodes[].name`.
     pub node_hints: Vec<String>,
+}
+
+/// A range that cluster IPs are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceCidr {
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.cidrs`, one per family at most.
+    pub cidrs: Vec<IpNet>,
 }
 
 /// The parts of a Node that matter to a Service proxy.

@@ -19,6 +19,7 @@ mod endpoint_slice;
 mod node;
 mod pruned;
 mod service;
+mod service_cidr;
 mod typed;
 
 pub use address::{parse_cidr, parse_ip};
@@ -26,6 +27,7 @@ pub use endpoint_slice::endpoint_slice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use node::node;
 pub use service::service;
+pub use service_cidr::service_cidr;
 pub(crate) use typed::{ApiKind, FieldError, deserialize_with_path};
 pub(crate) use {endpoint_slice::HEADLESS_LABEL, service::PROXY_NAME_LABEL};
 

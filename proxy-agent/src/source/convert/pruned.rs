@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::{core::v1 as core, discovery::v1 as discovery},
+    api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use serde::{Deserialize, Deserializer};
@@ -30,6 +30,12 @@ struct EndpointSliceObject {
     address_type: Option<String>,
     endpoints: Option<Vec<discovery::Endpoint>>,
     ports: Option<Vec<discovery::EndpointPort>>,
+}
+
+#[derive(Deserialize)]
+struct ServiceCidrObject {
+    metadata: Option<Metadata>,
+    spec: Option<networking::ServiceCIDRSpec>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +80,17 @@ pub(super) fn node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<core::N
             addresses: status.addresses,
             ..core::NodeStatus::default()
         }),
+    })
+}
+
+pub(super) fn service_cidr<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<networking::ServiceCIDR, D::Error> {
+    let object = ServiceCidrObject::deserialize(deserializer)?;
+    Ok(networking::ServiceCIDR {
+        metadata: metadata(object.metadata),
+        spec: object.spec,
+        status: None,
     })
 }
 

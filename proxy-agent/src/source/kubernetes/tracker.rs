@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{Error, Event};
 
 use super::received::Received;
 use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef};
@@ -50,6 +50,15 @@ impl Tracker {
             Event::Apply(object) => self.apply(object).into_iter().collect(),
             Event::Delete(object) => self.delete(object.name()).into_iter().collect(),
         }
+    }
+
+    /// An API server that has no such kind, or does not let us see it, is served without it if that is possible.
+    pub(super) fn fail(&mut self, error: &Error) -> Vec<ClusterEvent> {
+        if self.has_listed || self.kind != ObjectKind::ServiceCIDR || !is_refusal(error) {
+            return Vec::new();
+        }
+        self.has_listed = true;
+        vec![ClusterEvent::Replace(self.kind, Vec::new())]
     }
 
     fn apply<K>(&mut self, object: Received<K>) -> Option<ClusterEvent> {
@@ -119,6 +128,19 @@ impl Tracker {
                 Update::Malformed
             }
         }
+    }
+}
+
+/// 403 or 404.
+fn is_refusal(error: &Error) -> bool {
+    let refuses =
+        |error: &kube::Error| matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
+    match error {
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
+            refuses(error)
+        }
+        Error::WatchError(status) => matches!(status.code, 403 | 404),
+        Error::NoResourceVersion => false,
     }
 }
 

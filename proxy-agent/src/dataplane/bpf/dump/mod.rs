@@ -2,7 +2,10 @@
 
 mod rows;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Row, ServiceRow};
 use super::object::PinDir;
@@ -45,6 +48,36 @@ pub fn limits(pins: &PinDir) -> Result<Vec<LimitRow>> {
     let mut rows: Vec<_> = rows.collect();
     rows.sort();
     Ok(rows)
+}
+
+/// The endpoints of a TCP Service at this address and port, as far as this node has served it. None if nothing is pinned there.
+#[must_use]
+pub fn behind(pins: &PinDir, service: SocketAddr) -> Vec<SocketAddr> {
+    let endpoints = match service.ip() {
+        IpAddr::V4(_) => behind_of::<Addr4>(pins, service, "4"),
+        IpAddr::V6(_) => behind_of::<Addr6>(pins, service, "6"),
+    };
+    endpoints.unwrap_or_default()
+}
+
+fn behind_of<A>(pins: &PinDir, service: SocketAddr, suffix: &str) -> Result<Vec<SocketAddr>>
+where
+    A: Address,
+    FrontendKey<A>: Pod + Ord,
+    Endpoint<A>: Pod,
+{
+    let frontends: HashMap<_, FrontendKey<A>, Frontend> =
+        Map::HashMap(open(pins, &format!("FRONTENDS{suffix}"))?).try_into()?;
+    let endpoints: HashMap<_, EndpointKey, Endpoint<A>> =
+        Map::HashMap(open(pins, &format!("ENDPOINTS{suffix}"))?).try_into()?;
+    let address = A::from_ip(service.ip()).context("of the other family")?;
+    let key = FrontendKey::new(address, Port::new(service.port()), TCP);
+    let (list, len) = frontends.get(&key, 0)?.list();
+    let endpoint = |slot| -> Result<SocketAddr> {
+        let endpoint = endpoints.get(&EndpointKey::new(list, slot), 0)?;
+        Ok(SocketAddr::new(endpoint.address().to_ip(), endpoint.port().get()))
+    };
+    (0..len).map(endpoint).collect()
 }
 
 const LIMITS: [(Limits, &str); 5] = [
