@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Endpoint, EndpointList, EndpointSlice, Family, Scope, ServicePortId, SliceEndpoint,
+    Endpoint, EndpointList, EndpointSlice, Family, Scope, ServicePortId, SliceEndpoint, Weights,
     topology::{Here, Preference},
 };
 
@@ -39,11 +39,11 @@ impl Candidate<'_> {
         scope == Scope::Cluster || self.local
     }
 
-    fn endpoint(&self) -> Endpoint {
+    fn endpoint(&self, weights: &Weights) -> Endpoint {
         Endpoint {
             address: self.address,
             port: self.port,
-            weight: 1,
+            weight: weights.weight_of(self.source),
             local: self.local,
         }
     }
@@ -99,8 +99,14 @@ pub(super) fn any_usable(candidates: &[Candidate<'_>]) -> bool {
 
 /// The endpoints that clients of this scope are sent to: the ready ones, else those that terminate but still serve.
 ///
-/// The two scopes fall back independently. Topology hints narrow only the ready endpoints of scope Cluster.
-pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope, here: Here<'_>) -> EndpointList {
+/// The two scopes fall back independently. Topology hints narrow only the ready endpoints of scope Cluster. Weights narrow
+/// nothing: where all are 0 they are all 1.
+pub(super) fn usable(
+    candidates: &[Candidate<'_>],
+    scope: Scope,
+    here: Here<'_>,
+    weights: &Weights,
+) -> EndpointList {
     let in_scope = || candidates.iter().filter(|candidate| candidate.in_scope(scope));
     let mut chosen: Vec<&Candidate<'_>> = in_scope().filter(|at| at.is_ready()).collect();
     if chosen.is_empty() {
@@ -110,9 +116,11 @@ pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope, here: Here<'_>)
         let preference = Preference::of(&ready, here);
         chosen.retain(|at| preference.allows(at.source));
     }
-    EndpointList {
-        endpoints: chosen.into_iter().map(Candidate::endpoint).collect(),
+    let mut endpoints: Vec<Endpoint> = chosen.into_iter().map(|at| at.endpoint(weights)).collect();
+    if endpoints.iter().all(|at| at.weight == 0) {
+        endpoints.iter_mut().for_each(|at| at.weight = 1);
     }
+    EndpointList { endpoints }
 }
 
 #[cfg(test)]
@@ -137,7 +145,7 @@ mod tests {
         let here = Here::new(&node, None);
         let candidates = join(&slices, Family::V4, &id, here);
         let show = |scope| {
-            let list = usable(&candidates, scope, here);
+            let list = usable(&candidates, scope, here, &Weights::default());
             list.endpoints
                 .iter()
                 .map(|at| format!("{}:{}", at.address, at.port))

@@ -13,8 +13,9 @@ mod objects;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod topology;
+mod weights;
 
 pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
 pub use compute::compute;
@@ -26,3 +27,4 @@ pub use objects::{
     EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServicePortSpec, SliceEndpoint,
     SlicePort, TrafficPolicy,
 };
+pub use weights::{EndpointSelector, WeightRule, Weights};

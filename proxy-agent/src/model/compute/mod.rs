@@ -104,7 +104,7 @@ impl<'a> Port<'a> {
                 desired
                     .lists
                     .entry(key)
-                    .or_insert_with(|| endpoints::usable(&candidates, scope, here));
+                    .or_insert_with(|| endpoints::usable(&candidates, scope, here, &self.service.weights));
             }
             claim(
                 desired,

@@ -22,6 +22,7 @@ use kube::{
 use super::{
     EventSender,
     convert::{HEADLESS_LABEL, PROXY_NAME_LABEL},
+    weight_faults::WeightFaults,
 };
 use crate::model::ObjectKind;
 
@@ -56,11 +57,13 @@ async fn follow<K: Resource<DynamicType = ()>>(
 ) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
     let mut tracker = Tracker::new(kind);
+    let mut faults = WeightFaults::default();
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {
         match event {
             Ok(event) => {
                 for event in tracker.handle(event) {
+                    faults.tell(&event);
                     if events.send(event).is_err() {
                         return;
                     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::{core::DynamicObject, runtime::watcher::Event};
 use serde_json::Value;
 
-use super::super::convert::{ApiKind, FieldError, deserialize_with_path};
+use super::super::convert::{ApiKind, FieldError, WEIGHTS_ANNOTATION, deserialize_with_path};
 use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef};
 
 /// Gathers lists until they are whole, and remembers which objects the model has.
@@ -136,7 +136,9 @@ fn read(kind: ObjectKind, object: DynamicObject) -> Result<Option<Object>, Field
     let mut metadata = object.metadata;
     // The bulk of many objects, and of no use here.
     metadata.managed_fields = None;
-    metadata.annotations = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| key == WEIGHTS_ANNOTATION);
+    }
     let whole_object = |error| FieldError {
         field: "metadata".to_owned(),
         reason: format!("{error}"),
