@@ -126,7 +126,7 @@ pub(super) fn usable(
 #[cfg(test)]
 mod tests {
     use super::super::{
-        NodeContext, Protocol, SlicePort,
+        EndpointSelector, NodeContext, Protocol, SlicePort, WeightRule,
         samples::{self, HERE, name, slice},
     };
     use super::*;
@@ -270,6 +270,48 @@ mod tests {
         let three = vec!["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
         assert_eq!(hinted("ready"), (strings(&one), strings(&two)));
         assert_eq!(hinted("terminating"), (strings(&three), strings(&two)));
+    }
+
+    /// Address and weight of the endpoints in scope Cluster, with rules in the form `ADDRESS=WEIGHT`.
+    fn weighted(endpoints: &[&str], rules: &[(&str, u16)]) -> Vec<(String, u16)> {
+        let rule = |(address, weight): &(&str, u16)| WeightRule {
+            selector: EndpointSelector::address(address.parse().unwrap()),
+            weight: *weight,
+        };
+        let weights = Weights::new(rules.iter().map(rule).collect());
+        let sources: Vec<SliceEndpoint> = endpoints.iter().map(|text| samples::endpoint(text)).collect();
+        let node = NodeContext::default();
+        let here = Here::new(&node, None);
+        let candidates: Vec<_> = sources.iter().map(|source| candidate(source, 80, here)).collect();
+        let list = usable(&candidates, Scope::Cluster, here, &weights);
+        list.endpoints
+            .iter()
+            .map(|at| (at.address.to_string(), at.weight))
+            .collect()
+    }
+
+    #[test]
+    fn an_endpoint_has_the_weight_of_its_rule_and_1_without_one() {
+        let weights = weighted(
+            &["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+            &[("10.0.0.1", 65_535), ("10.0.0.3", 0)],
+        );
+        let expected = [("10.0.0.1", 65_535), ("10.0.0.2", 1), ("10.0.0.3", 0)];
+        assert_eq!(
+            weights,
+            expected.map(|(address, weight)| (address.to_owned(), weight))
+        );
+    }
+
+    #[test]
+    fn where_all_weights_are_0_they_are_all_1() {
+        let rules = [("10.0.0.1", 0), ("10.0.0.2", 0), ("10.0.0.3", 5)];
+        for (third, expected) in [("ready", vec![0, 0, 5]), ("unready", vec![1, 1])] {
+            let third = format!("10.0.0.3 {third}");
+            let weights = weighted(&["10.0.0.1", "10.0.0.2", &third], &rules);
+            let weights: Vec<u16> = weights.into_iter().map(|(_, weight)| weight).collect();
+            assert_eq!(weights, expected, "{third}");
+        }
     }
 
     #[test]

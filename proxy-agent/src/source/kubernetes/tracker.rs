@@ -245,6 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn of_all_annotations_the_weights_are_kept() {
+        let mut object = service("a", json!(80));
+        object.metadata.annotations = Some(
+            [(WEIGHTS_ANNOTATION, "*=many"), ("example.com/large", "text")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        );
+        let Ok(Some(Object::Service(read))) = read(ObjectKind::Service, object) else {
+            panic!("no Service");
+        };
+        assert!(read.weights.fault().is_some());
+    }
+
+    #[test]
     fn an_error_names_the_field() {
         let error = read(ObjectKind::Service, service("a", json!("bad"))).unwrap_err();
         assert_eq!(
