@@ -19,6 +19,7 @@ mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
 mod topology;
+mod weights;
 
 pub use cluster::{Changes, Cluster, ClusterEvent, Object, ObjectKind, ObjectRef};
 pub use context::{
@@ -34,3 +35,4 @@ pub use objects::{
     SliceEndpoint, SlicePort, TrafficPolicy,
 };
 pub use plan::{Plan, compute};
+pub use weights::{EndpointSelector, WeightRule, Weights};

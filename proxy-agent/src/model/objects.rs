@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::Weights;
+
 /// `namespace/name` of a namespaced object. For a Node the namespace is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectName {
@@ -121,6 +123,8 @@ pub struct Service {
     pub session_affinity: Option<u32>,
     /// `spec.healthCheckNodePort`, if not zero.
     pub health_check_node_port: Option<u16>,
+    /// Annotation `kube-portal.io/weights`.
+    pub weights: Weights,
 }
 
 /// One entry of `spec.ports` of a Service.
@@ -189,6 +193,8 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `nodeName`.
     pub node_name: Option<String>,
+    /// `targetRef.name` if that is a Pod.
+    pub pod: Option<String>,
     /// `hints.forZones[].name`.
     pub zone_hints: Vec<String>,
     /// `hints.forNodes[].name`.

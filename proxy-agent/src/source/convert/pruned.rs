@@ -8,12 +8,22 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Deserializer};
 
+use super::WEIGHTS_ANNOTATION;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+/// The only one that has a meaning here.
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "kube-portal.io/weights")]
+    weights: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +109,10 @@ fn metadata(metadata: Option<Metadata>) -> ObjectMeta {
         name: metadata.name,
         namespace: metadata.namespace,
         labels: metadata.labels,
+        annotations: metadata
+            .annotations
+            .and_then(|annotations| annotations.weights)
+            .map(|weights| BTreeMap::from([(WEIGHTS_ANNOTATION.to_owned(), weights)])),
         ..ObjectMeta::default()
     })
 }

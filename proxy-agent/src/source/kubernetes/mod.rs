@@ -24,6 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::{
     EventSender,
     convert::{HEADLESS_LABEL, PROXY_NAME_LABEL},
+    weight_faults::WeightFaults,
 };
 
 mod client;
@@ -70,6 +71,7 @@ async fn follow<K: Watched + 'static>(client: Client, config: watcher::Config, e
     let api: Api<Received<K>> = Api::all(client.kube.clone());
     let mut tracker = Tracker::new(kind);
     let mut outage = Outage::new(kind);
+    let mut faults = WeightFaults::default();
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {
         let news = match event {
@@ -86,6 +88,7 @@ async fn follow<K: Watched + 'static>(client: Client, config: watcher::Config, e
             }
         };
         for event in news {
+            faults.tell(&event);
             if let Some(servers) = &client.servers {
                 servers.note(&event);
             }

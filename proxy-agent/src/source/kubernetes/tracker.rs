@@ -240,6 +240,22 @@ mod tests {
     }
 
     #[test]
+    fn of_all_annotations_the_weights_are_kept() {
+        let object = json!({
+            "metadata": {
+                "name": "a", "namespace": "default",
+                "annotations": {"kube-portal.io/weights": "*=many", "example.com/large": "text"},
+            },
+            "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
+        });
+        let object: Received<Service> = serde_json::from_str(&object.to_string()).unwrap();
+        let Ok(Some(Object::Service(read))) = object.into_object() else {
+            panic!("no Service");
+        };
+        assert!(read.weights.fault().is_some());
+    }
+
+    #[test]
     fn an_error_names_the_field() {
         let error = service("a", json!("bad")).into_object().unwrap_err();
         assert_eq!(

@@ -7,8 +7,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Row, ServiceRow};
-use super::object::PinDir;
+pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Percent, Row, ServiceRow};
+use super::{
+    alias::{Share, hundredths_of_percent},
+    object::PinDir,
+};
 use crate::model::{Family, Protocol};
 use anyhow::{Context, Result};
 use aya::{
@@ -177,7 +180,7 @@ where
             list,
             endpoints: endpoints
                 .get(&list)
-                .map(|slots| slots.values().cloned().collect())
+                .map(|slots| slots.values().map(|(endpoint, _)| endpoint.clone()).collect())
                 .unwrap_or_default(),
         }
     };
@@ -210,12 +213,20 @@ where
     let mut rows = Vec::new();
     for (list, slots) in lists::<A>(pins, suffix)? {
         let services = owners.remove(&list).unwrap_or_default();
-        rows.extend(slots.into_iter().map(|(slot, endpoint)| EndpointRow {
-            services: services.clone(),
-            list,
-            slot,
-            endpoint,
-        }));
+        let shares: Vec<Share> = slots.values().map(|(_, share)| *share).collect();
+        let shares = hundredths_of_percent(&shares).into_iter().map(Percent);
+        rows.extend(
+            slots
+                .into_iter()
+                .zip(shares)
+                .map(|((slot, (endpoint, _)), share)| EndpointRow {
+                    services: services.clone(),
+                    list,
+                    slot,
+                    endpoint,
+                    share,
+                }),
+        );
     }
     Ok(rows)
 }
@@ -257,16 +268,18 @@ where
     Ok(map.iter().flatten().map(row).collect())
 }
 
-fn lists<A: Address>(pins: &PinDir, suffix: &str) -> Result<BTreeMap<u32, BTreeMap<u32, String>>>
+/// Text and share of each slot of each list.
+type Lists = BTreeMap<u32, BTreeMap<u32, (String, Share)>>;
+
+fn lists<A: Address>(pins: &PinDir, suffix: &str) -> Result<Lists>
 where
     Endpoint<A>: Pod,
 {
-    let mut lists: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
+    let mut lists = Lists::new();
     for (key, endpoint) in hash::<EndpointKey, Endpoint<A>>(pins, &format!("ENDPOINTS{suffix}"))? {
-        lists
-            .entry(key.list())
-            .or_default()
-            .insert(key.slot(), socket((endpoint.address(), endpoint.port())));
+        let text = socket((endpoint.address(), endpoint.port()));
+        let slots = lists.entry(key.list()).or_default();
+        slots.insert(key.slot(), (text, Share::of(&endpoint)));
     }
     Ok(lists)
 }
