@@ -11,7 +11,7 @@ use crate::{model::Family, source::convert::parse_cidr};
 /// What has no effect, by name.
 pub(super) type Others = BTreeMap<String, Value>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Fields {
     #[serde(rename = "apiVersion")]
@@ -42,18 +42,18 @@ pub(super) struct Fields {
     pub(super) others: Others,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 enum ApiVersion {
     #[serde(rename = "kubeproxy.config.k8s.io/v1alpha1")]
     V1Alpha1,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 enum Kind {
     KubeProxyConfiguration,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ClientConnection {
     pub(super) kubeconfig: String,
@@ -62,7 +62,7 @@ pub(super) struct ClientConnection {
 }
 
 /// What the sections `iptables`, `nftables` and `ipvs` have in common.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Section {
     pub(super) masquerade_all: bool,
@@ -72,7 +72,7 @@ pub(super) struct Section {
     pub(super) others: Others,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct DetectLocal {
     pub(super) bridge_interface: String,

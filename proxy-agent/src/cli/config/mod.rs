@@ -6,7 +6,8 @@ mod fields;
 mod unused;
 
 use std::{
-    io,
+    fs, io,
+    marker::PhantomData,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,9 +19,14 @@ pub use self::fields::{DetectLocalMode, NodePortAddresses};
 use self::fields::{Fields, Section};
 use crate::source::convert::deserialize_with_path;
 
+/// How often the file is looked at. By its content, because a ConfigMap's file is a link to a link that is replaced.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// A `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`. What the file leaves empty has kube-proxy's default.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
+    path: PathBuf,
+    text: String,
     fields: Fields,
 }
 
@@ -28,21 +34,11 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It could not be read.
-    #[error("--config {path}: {source}; correct the path or the file's rights", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not what kube-proxy would take.
-    #[error("--config {path}: {what}", path = path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The field, and what is wrong with it.
-        what: String,
-    },
+    #[error("{0}; correct the path or the rights of the file")]
+    Read(#[from] io::Error),
+    /// It is not what kube-proxy would take: the field, and what is wrong with it.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 impl Config {
@@ -50,27 +46,28 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read, or a field that has an effect is malformed.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|what| ConfigError::Malformed {
-            path: path.to_owned(),
-            what,
-        })
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let path = path.into();
+        let text = fs::read_to_string(&path)?;
+        let fields = parse(&text).map_err(ConfigError::Malformed)?;
+        Ok(Self { path, text, fields })
     }
 
-    /// Takes YAML or JSON apart; an error begins with the field's path.
-    fn parse(text: &str) -> Result<Self, String> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let mut document: Value =
-            serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
-        drop_empty(&mut document);
-        let fields: Fields = deserialize_with_path(std::marker::PhantomData, document)
-            .map_err(|(path, error)| format!("{path}: {error}"))?;
-        fields.check()?;
-        Ok(Self { fields })
+    /// Ends when the file says something else than what was read.
+    pub async fn changed(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            if self.differs().await {
+                return;
+            }
+        }
+    }
+
+    /// A file that is being replaced is not there for a moment: that is no difference.
+    async fn differs(&self) -> bool {
+        let text = tokio::fs::read_to_string(&self.path).await;
+        text.is_ok_and(|text| text != self.text)
     }
 
     /// What the file says in vain, a sentence for each field.
@@ -157,6 +154,18 @@ impl Config {
 
 fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// Takes YAML or JSON apart; an error begins with the field's path.
+fn parse(text: &str) -> Result<Fields, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut document: Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    drop_empty(&mut document);
+    let fields: Fields =
+        deserialize_with_path(PhantomData, document).map_err(|(path, error)| format!("{path}: {error}"))?;
+    fields.check()?;
+    Ok(fields)
 }
 
 /// A field that is null or an empty text is as good as absent.

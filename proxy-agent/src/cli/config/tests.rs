@@ -1,3 +1,5 @@
+use tempfile::NamedTempFile;
+
 use super::*;
 
 /// As kubeadm writes it into the ConfigMap `kube-proxy`, for a cluster with one range of pods.
@@ -71,10 +73,16 @@ winkernel:
   sourceVip: ""
 "#;
 
-fn parse(fields: &str) -> Result<Config, String> {
-    Config::parse(&format!(
-        "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n{fields}"
-    ))
+const HEADER: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    Config::read(file.path())
+}
+
+fn config(fields: &str) -> Config {
+    read(&format!("{HEADER}{fields}")).unwrap()
 }
 
 fn cidrs(texts: &[&str]) -> Vec<IpNet> {
@@ -83,7 +91,7 @@ fn cidrs(texts: &[&str]) -> Vec<IpNet> {
 
 #[test]
 fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
-    let config = Config::parse(KUBEADM).unwrap();
+    let config = read(KUBEADM).unwrap();
     assert_eq!(config.warnings(), Vec::<String>::new());
     assert_eq!(
         config.kubeconfig(),
@@ -101,7 +109,7 @@ fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
 
 #[test]
 fn every_field_that_has_an_effect_is_read() {
-    let config = parse(
+    let config = config(
         "hostnameOverride: Node1
 clientConnection: {kubeconfig: /etc/kubeconfig}
 clusterCIDR: 10.0.0.0/8,fd00::/16
@@ -109,8 +117,7 @@ detectLocalMode: BridgeInterface
 detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}
 nodePortAddresses: [192.168.0.0/16, 'fd00::/8']
 iptables: {masqueradeAll: true, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
-    )
-    .unwrap();
+    );
     assert_eq!(config.hostname_override(), Some("Node1"));
     assert_eq!(config.kubeconfig(), Some(Path::new("/etc/kubeconfig")));
     assert_eq!(config.cluster_cidrs(), cidrs(&["10.0.0.0/8", "fd00::/16"]));
@@ -138,7 +145,7 @@ ipvs: {minSyncPeriod: 3s}";
         ("nftables", false, 2),
         ("ipvs", true, 3),
     ] {
-        let config = parse(&format!("mode: {mode}\n{sections}")).unwrap();
+        let config = config(&format!("mode: {mode}\n{sections}"));
         assert_eq!(config.masquerade_all(), masquerade_all, "{mode}");
         assert_eq!(
             config.min_sync_period(),
@@ -151,13 +158,13 @@ ipvs: {minSyncPeriod: 3s}";
 
 #[test]
 fn node_ports_may_be_served_on_the_primary_addresses() {
-    let config = parse("nodePortAddresses: [primary]").unwrap();
+    let config = config("nodePortAddresses: [primary]");
     assert_eq!(*config.node_port_addresses(), NodePortAddresses::Primary);
 }
 
 #[test]
 fn fields_without_effect_are_told_once_each_by_name_and_names_that_do_not_exist_apart() {
-    let config = parse(
+    let config = config(
         "mode: ipvs
 ipvs: {strictARP: true, scheduler: rr}
 conntrack: {maxPerCore: 32768, min: 0}
@@ -165,8 +172,7 @@ metricsBindAddress: 127.0.0.1:10249
 featureGates: {SomeGate: true}
 clusterCidr: 10.0.0.0/8
 detectLocal: {bridge: cbr0}",
-    )
-    .unwrap();
+    );
     let told: Vec<String> = config
         .warnings()
         .iter()
@@ -233,7 +239,7 @@ fn an_error_begins_with_the_field_and_says_what_to_write() {
             "needs it",
         ),
     ] {
-        let error = parse(fields).expect_err(fields);
+        let error = parse(&format!("{HEADER}{fields}")).expect_err(fields);
         assert!(
             error.starts_with(field) && error.contains(reason),
             "{fields}: {error}"
@@ -256,25 +262,25 @@ fn another_kind_of_file_is_refused() {
         ("a: [", ""),
         ("", ""),
     ] {
-        let error = Config::parse(text).expect_err(text);
+        let error = parse(text).expect_err(text);
         assert!(error.starts_with(field), "{text:?}: {error}");
     }
 }
 
 #[test]
-fn an_error_names_the_file() {
-    let missing = Config::read(Path::new("/nowhere/config.conf"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.starts_with("--config /nowhere/config.conf: "),
-        "{missing}"
-    );
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "kind: Pod").unwrap();
-    let malformed = Config::read(file.path()).unwrap_err().to_string();
-    assert!(
-        malformed.contains(&file.path().display().to_string()),
-        "{malformed}"
-    );
+fn a_file_that_is_not_there_is_an_error() {
+    let error = Config::read("/nowhere/config.conf").unwrap_err().to_string();
+    assert!(error.contains("No such file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_change_of_the_file_is_noticed_and_its_absence_is_none() {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), KUBEADM).unwrap();
+    let config = Config::read(file.path()).unwrap();
+    assert!(!config.differs().await);
+    fs::write(file.path(), HEADER).unwrap();
+    assert!(config.differs().await);
+    fs::remove_file(file.path()).unwrap();
+    assert!(!config.differs().await);
 }
