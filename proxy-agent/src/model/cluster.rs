@@ -5,7 +5,10 @@ use std::{
     fmt,
 };
 
-use super::{EndpointSlice, Node, ObjectName, Service};
+use super::{
+    EndpointSlice, Node, ObjectName, Service,
+    api_server::{Kept, is_api_server, is_usable},
+};
 
 /// Every object that matters to this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,7 @@ pub struct Cluster {
     /// Nodes that the source watches: only this node's own from Kubernetes.
     pub(super) nodes: BTreeMap<ObjectName, Node>,
     listed: BTreeSet<ObjectKind>,
+    kept: Kept,
 }
 
 /// The kinds of objects that must have been listed before anything is written.
@@ -191,6 +195,13 @@ impl Cluster {
 
     fn apply_slice(&mut self, slice: EndpointSlice, changes: &mut Changes) {
         let (name, service) = (slice.name.clone(), slice.service_name());
+        if is_api_server(&slice) {
+            if is_usable(&slice) {
+                self.release_kept(&slice, changes);
+            } else if self.keeps(&name) {
+                return;
+            }
+        }
         let Some(before) = put(&mut self.endpoint_slices, name.clone(), slice) else {
             return;
         };
@@ -202,6 +213,34 @@ impl Cluster {
             .or_default()
             .insert(name);
         changes.services.insert(service);
+    }
+
+    /// Whether the slice stays although the source says that it is gone or empty.
+    fn keeps(&mut self, name: &ObjectName) -> bool {
+        let mut kept = std::mem::take(&mut self.kept);
+        let keeps = self.endpoint_slices.get(name).is_some_and(|slice| {
+            let of_service = self.slices_of(&slice.service_name());
+            kept.keep(slice, of_service.into_iter())
+        });
+        self.kept = kept;
+        keeps
+    }
+
+    fn release_kept(&mut self, by: &EndpointSlice, changes: &mut Changes) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.release(&by.name);
+        let of_service = self.slices_of(&by.service_name());
+        let released = kept.release_all(by.family, of_service.into_iter());
+        self.kept = kept;
+        for name in released {
+            self.remove_slice(&name, changes);
+        }
+    }
+
+    fn remove_slice(&mut self, name: &ObjectName, changes: &mut Changes) {
+        if let Some(gone) = self.endpoint_slices.remove(name) {
+            self.leave_service(&gone, changes);
+        }
     }
 
     fn leave_service(&mut self, slice: &EndpointSlice, changes: &mut Changes) {
@@ -223,8 +262,8 @@ impl Cluster {
                 changes.services.extend(gone.map(|service| service.name));
             }
             ObjectKind::EndpointSlice => {
-                if let Some(gone) = self.endpoint_slices.remove(name) {
-                    self.leave_service(&gone, changes);
+                if !self.keeps(name) {
+                    self.remove_slice(name, changes);
                 }
             }
             ObjectKind::Node => changes.all |= self.nodes.remove(name).is_some(),

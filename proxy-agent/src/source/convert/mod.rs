@@ -17,6 +17,7 @@ use crate::model::{ObjectKind, ObjectName, Protocol};
 mod address;
 mod endpoint_slice;
 mod node;
+mod pruned;
 mod service;
 mod typed;
 

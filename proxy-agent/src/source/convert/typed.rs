@@ -3,9 +3,9 @@
 use std::fmt;
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
-use serde::{Deserialize, Deserializer, de::DeserializeSeed};
+use serde::{Deserializer, de::DeserializeSeed};
 
-use super::{ConvertError, endpoint_slice, node, service, service::check_assigned};
+use super::{ConvertError, endpoint_slice, node, pruned, service, service::check_assigned};
 use crate::model::{Object, ObjectKind};
 
 /// An object as the API spells it.
@@ -47,9 +47,11 @@ impl<'de> DeserializeSeed<'de> for ApiKind {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ApiObject, D::Error> {
         Ok(match self.0 {
-            ObjectKind::Service => ApiObject::Service(Deserialize::deserialize(deserializer)?),
-            ObjectKind::EndpointSlice => ApiObject::EndpointSlice(Deserialize::deserialize(deserializer)?),
-            ObjectKind::Node => ApiObject::Node(Deserialize::deserialize(deserializer)?),
+            ObjectKind::Service => ApiObject::Service(Box::new(pruned::service(deserializer)?)),
+            ObjectKind::EndpointSlice => {
+                ApiObject::EndpointSlice(Box::new(pruned::endpoint_slice(deserializer)?))
+            }
+            ObjectKind::Node => ApiObject::Node(Box::new(pruned::node(deserializer)?)),
         })
     }
 }

@@ -4,7 +4,7 @@
 //! watcher (list, watch, retry) ─▶ tracker (whole lists, last good versions) ─▶ EventSender
 //! ```
 //!
-//! Objects are first read without their meaning, so a malformed one fails alone, not the list or watch that brings it.
+//! Each object is taken apart by itself, so a malformed one fails alone, not the list or watch that brings it.
 
 use std::pin::pin;
 
@@ -14,8 +14,7 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use kube::{
-    Api, Resource,
-    core::{ApiResource, DynamicObject},
+    Api,
     runtime::{WatchStreamExt, watcher},
 };
 
@@ -23,13 +22,14 @@ use super::{
     EventSender,
     convert::{HEADLESS_LABEL, PROXY_NAME_LABEL},
 };
-use crate::model::ObjectKind;
 
 mod client;
+mod received;
 mod tracker;
 
 pub use client::{ClientError, client};
 pub use kube::Client;
+use received::{Received, Watched};
 use tracker::Tracker;
 
 /// Sends a `Replace` of each kind and from then on what changes: Services and EndpointSlices of the cluster, and the Node called
@@ -41,20 +41,16 @@ pub async fn run(client: Client, node_name: String, events: EventSender) {
     let slices = watcher::Config::default().labels(&format!("!{HEADLESS_LABEL}"));
     let own_node = watcher::Config::default().fields(&format!("metadata.name={node_name}"));
     tokio::select! {
-        () = follow::<Service>(&client, ObjectKind::Service, services, &events) => {}
-        () = follow::<EndpointSlice>(&client, ObjectKind::EndpointSlice, slices, &events) => {}
-        () = follow::<Node>(&client, ObjectKind::Node, own_node, &events) => {}
+        () = follow::<Service>(&client, services, &events) => {}
+        () = follow::<EndpointSlice>(&client, slices, &events) => {}
+        () = follow::<Node>(&client, own_node, &events) => {}
         () = events.closed() => {}
     }
 }
 
-async fn follow<K: Resource<DynamicType = ()>>(
-    client: &Client,
-    kind: ObjectKind,
-    config: watcher::Config,
-    events: &EventSender,
-) {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+async fn follow<K: Watched + 'static>(client: &Client, config: watcher::Config, events: &EventSender) {
+    let kind = K::KIND;
+    let api: Api<Received<K>> = Api::all(client.clone());
     let mut tracker = Tracker::new(kind);
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {

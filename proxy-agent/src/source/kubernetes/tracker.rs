@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kube::{core::DynamicObject, runtime::watcher::Event};
-use serde_json::Value;
+use kube::runtime::watcher::Event;
 
-use super::super::convert::{ApiKind, FieldError, deserialize_with_path};
+use super::received::Received;
 use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef};
 
 /// Gathers lists until they are whole, and remembers which objects the model has.
@@ -36,7 +35,7 @@ impl Tracker {
         }
     }
 
-    pub(super) fn handle(&mut self, event: Event<DynamicObject>) -> Vec<ClusterEvent> {
+    pub(super) fn handle<K>(&mut self, event: Event<Received<K>>) -> Vec<ClusterEvent> {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -49,12 +48,12 @@ impl Tracker {
             }
             Event::InitDone => self.finish_list(),
             Event::Apply(object) => self.apply(object).into_iter().collect(),
-            Event::Delete(object) => self.delete(name(&object)).into_iter().collect(),
+            Event::Delete(object) => self.delete(object.name()).into_iter().collect(),
         }
     }
 
-    fn apply(&mut self, object: DynamicObject) -> Option<ClusterEvent> {
-        let name = name(&object);
+    fn apply<K>(&mut self, object: Received<K>) -> Option<ClusterEvent> {
+        let name = object.name();
         match self.read(&name, object) {
             Update::Object(object) => {
                 self.known.insert(name);
@@ -74,8 +73,8 @@ impl Tracker {
         was_known.then_some(ClusterEvent::Delete(reference))
     }
 
-    fn list(&mut self, object: DynamicObject) {
-        let name = name(&object);
+    fn list<K>(&mut self, object: Received<K>) {
+        let name = object.name();
         match self.read(&name, object) {
             Update::Object(object) => self.listed.push(object),
             Update::NotOurs => {}
@@ -108,8 +107,8 @@ impl Tracker {
         gone.chain(objects.into_iter().map(ClusterEvent::Apply)).collect()
     }
 
-    fn read(&self, name: &ObjectName, object: DynamicObject) -> Update {
-        match read(self.kind, object) {
+    fn read<K>(&self, name: &ObjectName, object: Received<K>) -> Update {
+        match object.into_object() {
             Ok(Some(object)) => Update::Object(object),
             Ok(None) => Update::NotOurs,
             Err(error) => {
@@ -123,55 +122,32 @@ impl Tracker {
     }
 }
 
-fn name(object: &DynamicObject) -> ObjectName {
-    let metadata = &object.metadata;
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    ObjectName {
-        namespace: text(&metadata.namespace),
-        name: text(&metadata.name),
-    }
-}
-
-fn read(kind: ObjectKind, object: DynamicObject) -> Result<Option<Object>, FieldError> {
-    let mut metadata = object.metadata;
-    // The bulk of many objects, and of no use here.
-    metadata.managed_fields = None;
-    metadata.annotations = None;
-    let whole_object = |error| FieldError {
-        field: "metadata".to_owned(),
-        reason: format!("{error}"),
-    };
-    let metadata = serde_json::to_value(metadata).map_err(|error: serde_json::Error| whole_object(error))?;
-    let mut fields = object.data;
-    if let Value::Object(fields) = &mut fields {
-        fields.insert("metadata".to_owned(), metadata);
-    }
-    let object = deserialize_with_path(ApiKind(kind), fields)
-        .map_err(|(path, error)| FieldError::new(&path, error))?;
-    Ok(object.convert()?)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use k8s_openapi::api::core::v1::Service;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn service(name: &str, port: Value) -> DynamicObject {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": port}]},
-        }))
-        .unwrap()
+    fn service(name: &str, port: Value) -> Received<Service> {
+        service_at(name, "10.96.0.1", &port)
+    }
+
+    fn service_at(name: &str, cluster_ip: &str, port: &Value) -> Received<Service> {
+        let object = json!({
+            "metadata": {"name": name, "namespace": "default", "managedFields": ["none", "of our", "business"]},
+            "spec": {"clusterIP": cluster_ip, "ports": [{"port": port}]},
+        });
+        serde_json::from_str(&object.to_string()).unwrap()
     }
 
     /// The events of a list, then of what follows.
-    fn listed(tracker: &mut Tracker, objects: Vec<DynamicObject>) -> Vec<String> {
-        assert!(tracker.handle(Event::Init).is_empty());
+    fn listed(tracker: &mut Tracker, objects: Vec<Received<Service>>) -> Vec<String> {
+        assert!(tracker.handle(Event::<Received<Service>>::Init).is_empty());
         for object in objects {
             assert!(tracker.handle(Event::InitApply(object)).is_empty());
         }
-        show(&tracker.handle(Event::InitDone))
+        show(&tracker.handle(Event::<Received<Service>>::InitDone))
     }
 
     fn show(events: &[ClusterEvent]) -> Vec<String> {
@@ -204,7 +180,7 @@ mod tests {
     #[test]
     fn a_list_that_was_begun_twice_holds_only_the_second() {
         let mut tracker = Tracker::new(ObjectKind::Service);
-        tracker.handle(Event::Init);
+        tracker.handle(Event::<Received<Service>>::Init);
         tracker.handle(Event::InitApply(service("a", json!(80))));
         assert_eq!(listed(&mut tracker, vec![service("b", json!(80))]), ["=b"]);
     }
@@ -236,20 +212,19 @@ mod tests {
     fn an_object_that_is_not_ours_any_more_goes() {
         let mut tracker = Tracker::new(ObjectKind::Service);
         listed(&mut tracker, vec![service("a", json!(80))]);
-        let mut headless = service("a", json!(80));
-        headless.data["spec"]["clusterIP"] = json!("None");
+        let headless = service_at("a", "None", &json!(80));
         assert_eq!(show(&tracker.handle(Event::Apply(headless.clone()))), ["-a"]);
         assert_eq!(show(&tracker.handle(Event::Apply(headless))), [""; 0]);
     }
 
     #[test]
     fn an_error_names_the_field() {
-        let error = read(ObjectKind::Service, service("a", json!("bad"))).unwrap_err();
+        let error = service("a", json!("bad")).into_object().unwrap_err();
         assert_eq!(
             error.to_string(),
             "spec.ports[0].port: invalid type: string \"bad\", expected i32"
         );
-        let error = read(ObjectKind::Service, service("a", json!(70000))).unwrap_err();
+        let error = service("a", json!(70000)).into_object().unwrap_err();
         assert_eq!(
             error.to_string(),
             "spec.ports[0].port: is \"70000\": write a port number from 1 to 65535"

@@ -15,7 +15,7 @@ mod stats;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -46,9 +46,21 @@ struct Options {
     #[arg(long, value_name = "FILE", default_value = "target/bench/control-plane.json")]
     json: PathBuf,
 
+    /// Only this part.
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+
     /// Small clusters and few rounds: shows that the benchmark works, and nothing else.
     #[arg(long, conflicts_with = "check")]
     quick: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Objects that are in memory already.
+    Memory,
+    /// Through a real API server.
+    Api,
 }
 
 fn main() -> ExitCode {
@@ -68,7 +80,7 @@ fn run(bench: Bench) -> Result<ExitCode> {
             return control_plane::worker::run(services).map(|()| ExitCode::SUCCESS);
         }
     };
-    let figures = control_plane::run(options.quick)?;
+    let figures = control_plane::run(options.quick, options.part)?;
     report::print(&figures);
     report::write(&figures, &options.json)?;
     let missed = report::missed(&figures);

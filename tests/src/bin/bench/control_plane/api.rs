@@ -51,6 +51,7 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
     let agent = Agent::start_from(source, &one.host, &scratch, TcAttach::Auto)?;
     let rows_of = |what, value, unit| row(what, plan.api_services, value, unit);
     let complete = complete(&agent, start, plan.api_services)?;
+    let process = agent.process().context("the agent has ended")?;
     let mut rows = vec![
         rows_of("filling the API server (not ours)", filled.as_secs_f64(), "s"),
         rows_of(
@@ -59,9 +60,9 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
             "s",
         )
         .below(3.0),
+        rows_of("agent: processor time of it", processor_time(process)?, "s"),
     ];
     rows.extend(latencies(plan, server.admin(), &agent)?);
-    let process = agent.process().context("the agent has ended")?;
     let peak = memory::peak(&process.to_string())?;
     rows.push(rows_of("agent: peak memory", peak, "MiB").below(100.0));
     Ok(Some(rows))
@@ -160,6 +161,20 @@ fn make_noise(plan: Plan, admin: &Client, is_over: &AtomicBool) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Seconds that a process has spent, in the kernel too.
+fn processor_time(process: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no /proc/PID/stat")?;
+    let ticks: Vec<u32> = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    // USER_HZ is 100 on every architecture that Kubernetes runs on.
+    Ok(f64::from(ticks.iter().sum::<u32>()) / 100.0)
 }
 
 fn millis(time: Duration) -> f64 {

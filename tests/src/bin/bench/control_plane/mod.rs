@@ -16,7 +16,10 @@ use std::{
 
 use anyhow::Result;
 
-use crate::figures::{Figure, Figures};
+use crate::{
+    Part,
+    figures::{Figure, Figures},
+};
 
 /// Endpoints of each Service.
 const ENDPOINTS: u32 = 10;
@@ -35,7 +38,7 @@ struct Plan {
 }
 
 /// Measures everything.
-pub(crate) fn run(quick: bool) -> Result<Figures> {
+pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
     let plan = if quick {
         Plan {
             sizes: [10, 20, 50],
@@ -51,11 +54,16 @@ pub(crate) fn run(quick: bool) -> Result<Figures> {
             large: 5_000,
         }
     };
-    let (mut rows, mut skipped) = memory::measure(plan)?;
-    match api::measure(plan)? {
-        Some(more) => rows.extend(more),
-        None => {
-            skipped.push("through the API server: there is no kube-apiserver, which Go builds".to_owned())
+    let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+    if part != Some(Part::Api) {
+        (rows, skipped) = memory::measure(plan)?;
+    }
+    if part != Some(Part::Memory) {
+        match api::measure(plan)? {
+            Some(more) => rows.extend(more),
+            None => {
+                skipped.push("through the API server: there is no kube-apiserver, which Go builds".to_owned())
+            }
         }
     }
     Ok(Figures {
