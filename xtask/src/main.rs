@@ -1,9 +1,10 @@
-//! The one front door: `cargo xtask setup|build|demo|test|lint|ci`.
+//! The one front door: `cargo xtask setup|build|demo|test|bench|lint|ci`.
 //!
 //! One file a command; [`exec`] runs other programs, [`summary`] counts what came out. Uses no crate of the project, so that it
 //! works when those do not build.
 
 mod apiserver;
+mod bench;
 mod build;
 mod ci;
 mod demo;
@@ -51,6 +52,12 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure what kube-portal costs on this machine (needs root)
+    Bench {
+        /// Passed on: `control-plane`, and behind it `--check`, `--json FILE`, `--quick`, `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
+    },
     /// Check format, lints, documentation, dependency rules and licences
     Lint,
     /// Everything that decides whether a change lands: setup, lint, build, test, demo
@@ -73,6 +80,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build { release } => build::run(release).map(|_| ExitCode::SUCCESS),
         Task::Demo { arguments } => demo::become_demo(&arguments),
         Task::Test { filter } => test::run(filter.as_deref()).map(Summary::close),
+        Task::Bench { arguments } => bench::become_bench(&arguments),
         Task::Lint => Ok(lint::run().close()),
         Task::Ci => Ok(ci::run().close()),
     }

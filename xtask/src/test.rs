@@ -20,8 +20,8 @@ use crate::{
 
 /// The package whose tests need root and the BPF object.
 pub(crate) const KERNEL_TESTS: &str = "kube-portal-tests";
-/// The test binary that needs kube-apiserver and etcd.
-const API_SERVER_TESTS: &str = "tests/apiserver";
+/// The test binaries that need kube-apiserver and etcd.
+const API_SERVER_TESTS: [&str; 2] = ["tests/apiserver", "tests/bench"];
 
 /// Runs the tests whose name contains `filter`, and all tests of the binary of that name, building what they need.
 pub(crate) fn run(filter: Option<&str>) -> Result<Summary> {
@@ -80,7 +80,7 @@ fn binaries(packages: &[&str], built: Option<&Built>, filter: Option<&str>) -> S
                 let filter = filter.filter(|filter| !binary.is_called(filter));
                 let mut command = binary.command(filter);
                 prepare(&mut command, built);
-                if binary.name == API_SERVER_TESTS && binary.has_tests(filter) {
+                if API_SERVER_TESTS.contains(&binary.name.as_str()) && binary.has_tests(filter) {
                     add_api_server(&mut command, &mut summary);
                 }
                 count(

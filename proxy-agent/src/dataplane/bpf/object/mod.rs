@@ -6,10 +6,15 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
-use aya::{Ebpf, EbpfLoader, Pod, maps::Map, programs::SchedClassifier};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::Map,
+    programs::{Program, SchedClassifier},
+};
 use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -204,12 +209,35 @@ pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
     let mut object = loader
         .load(OBJECT)
         .context("the kernel does not take the BPF maps")?;
-    for name in PROGRAM_NAMES {
-        program(&mut object, name)?
-            .load()
-            .with_context(|| format!("the kernel does not take program {name}"))?;
-    }
+    load_programs(&mut object)?;
     Ok(object)
+}
+
+/// All of them at the same time: to verify one takes the kernel about a third of a second, and it is what the start of the agent
+/// waits for.
+fn load_programs(object: &mut Ebpf) -> Result<()> {
+    for name in PROGRAM_NAMES {
+        program(object, name)?;
+    }
+    thread::scope(|scope| {
+        let ours = object
+            .programs_mut()
+            .filter(|(name, _)| PROGRAM_NAMES.contains(name));
+        let load = |(name, program)| scope.spawn(move || load_program(name, program));
+        let threads: Vec<_> = ours.map(load).collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_| bail!("a thread that loads a program panicked"))
+        })
+    })
+}
+
+fn load_program(name: &str, program: &mut Program) -> Result<()> {
+    let program: &mut SchedClassifier = program.try_into()?;
+    program
+        .load()
+        .with_context(|| format!("the kernel does not take program {name}"))
 }
 
 /// A program of the object.

@@ -58,6 +58,16 @@ fn in_turn(command: &str, rounds: u32, workers: &mut [Worker]) -> Result<Vec<Vec
     Ok(times)
 }
 
+/// What all of them have left for later: they wait for it at the same time.
+fn later(workers: &mut [Worker]) -> Result<()> {
+    for worker in &mut *workers {
+        worker.tell("later")?;
+    }
+    workers
+        .iter_mut()
+        .try_for_each(|worker| worker.answer("later").map(drop))
+}
+
 fn cold(workers: &mut [Worker]) -> Result<Vec<Figure>> {
     let mut rows = Vec::new();
     for worker in workers {
@@ -82,7 +92,7 @@ fn changes(command: &str, what: &str, rounds: u32, workers: &mut [Worker]) -> Re
     let times = in_turn(command, rounds, workers)?;
     let mut rows = Vec::new();
     let mut medians = Vec::new();
-    for (worker, times) in workers.iter_mut().zip(&times) {
+    for (worker, times) in workers.iter().zip(&times) {
         let middle = median(times).context("no measurement")?;
         medians.push(middle);
         rows.push(
@@ -90,8 +100,8 @@ fn changes(command: &str, what: &str, rounds: u32, workers: &mut [Worker]) -> Re
                 .with_p99(p99(times))
                 .below(5.0),
         );
-        worker.ask("later")?;
     }
+    later(workers)?;
     if let ([first, ..], [.., last], [smallest, .., largest]) =
         (medians.as_slice(), medians.as_slice(), &*workers)
     {
@@ -162,9 +172,17 @@ impl Worker {
     }
 
     pub(super) fn ask(&mut self, command: &str) -> Result<f64> {
+        self.tell(command)?;
+        self.answer(command)
+    }
+
+    fn tell(&mut self, command: &str) -> Result<()> {
         let input = self.input.as_mut().context("the input is closed")?;
+        Ok(writeln!(input, "{command}")?)
+    }
+
+    fn answer(&mut self, command: &str) -> Result<f64> {
         let mut answer = String::new();
-        writeln!(input, "{command}")?;
         self.output.read_line(&mut answer)?;
         answer.trim().parse().with_context(|| {
             format!(
