@@ -12,7 +12,6 @@ use tokio::{
 use crate::{
     cli::run::{Run, SourceChoice},
     dataplane::bpf::{BpfDataplane, Options},
-    model::NodeContext,
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
@@ -23,9 +22,7 @@ use crate::{
 /// # Errors
 /// When a part fails.
 pub async fn run(config: Run) -> Result<()> {
-    let context = NodeContext {
-        name: config.node_name()?,
-    };
+    let context = config.context()?;
     let source = Source::new(&config).await?;
     let dataplane = BpfDataplane::new(Options::from(&config))?;
     tracing::info!(node = context.name, "programs loaded");

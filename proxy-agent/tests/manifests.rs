@@ -63,7 +63,7 @@ impl Watched {
 
     fn ports(&self) -> Vec<u16> {
         self.cluster
-            .services
+            .services()
             .values()
             .map(|service| service.ports[0].port)
             .collect()

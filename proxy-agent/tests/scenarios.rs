@@ -37,6 +37,7 @@ async fn scenario(name: &str) -> Result<()> {
     let cluster = read(&dir.join(format!("{name}.yaml"))).await?;
     let node = NodeContext {
         name: "here".to_owned(),
+        ..NodeContext::default()
     };
     let contents = encode(&compute(&cluster, &node), &mut Ids::default());
     let expected = fs::read_to_string(dir.join(format!("{name}.txt")))?;
@@ -70,7 +71,7 @@ fn in_words(contents: &Contents) -> Result<String> {
     }
     family(&mut text, "IPv4", &contents.v4)?;
     family(&mut text, "IPv6", &contents.v6)?;
-    for unserved in &contents.unserved {
+    for unserved in contents.unserved.values() {
         writeln!(text, "{unserved}")?;
     }
     Ok(text)

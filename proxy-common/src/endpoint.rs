@@ -2,7 +2,7 @@
 //! can mix two sets.
 
 use crate::{
-    addr::{Addr4, Addr6, Port},
+    addr::{Addr4, Addr6, Address, Port},
     wire::{wire_struct, wire_types},
 };
 
@@ -86,6 +86,14 @@ impl<A: Copy> Endpoint<A> {
     #[inline(always)]
     pub const fn port(&self) -> Port {
         self.port
+    }
+}
+
+impl<A: Address> MemberKey<A> {
+    /// Not above any of list `list`, in the order of keys.
+    #[must_use]
+    pub const fn first_of(list: u32) -> Self {
+        Self::new(list, A::ANY, Port::new(0))
     }
 }
 

@@ -42,4 +42,4 @@ pub use maps::{
     DEFAULT_FLOWS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES,
     WIRE_VERSION,
 };
-pub use node::{Interface, ServiceName, Settings};
+pub use node::{Interface, Limits, ServiceName, Settings};

@@ -4,14 +4,14 @@
 pub const WIRE_VERSION: u32 = 1;
 
 /// Frontends per family.
-pub const MAX_FRONTENDS: usize = 262_144;
+pub const MAX_FRONTENDS: u32 = 262_144;
 /// Slots of all endpoint lists per family.
-pub const MAX_ENDPOINTS: usize = 1_048_576;
+pub const MAX_ENDPOINTS: u32 = 1_048_576;
 /// Entries of each flow table, unless the agent sizes them.
-pub const DEFAULT_FLOWS: usize = 65_536;
+pub const DEFAULT_FLOWS: u32 = 65_536;
 /// Service ports.
-pub const MAX_SERVICES: usize = 131_072;
+pub const MAX_SERVICES: u32 = 131_072;
 /// Local addresses per family.
-pub const MAX_NODE_ADDRESSES: usize = 4_096;
+pub const MAX_NODE_ADDRESSES: u32 = 4_096;
 /// Network interfaces.
-pub const MAX_INTERFACES: usize = 16_384;
+pub const MAX_INTERFACES: u32 = 16_384;

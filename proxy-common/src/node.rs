@@ -3,7 +3,7 @@
 use crate::{
     addr::{Addr4, Addr6},
     snat::PortPool,
-    wire::{wire_struct, wire_types},
+    wire::{wire_bits, wire_struct, wire_types},
 };
 
 wire_struct! {
@@ -26,9 +26,34 @@ wire_struct! {
 wire_struct! {
     /// `namespace/name:port` and the protocol of a Service port, for whoever looks at the maps.
     pub struct ServiceName {
-        protocol: [u8; 4],
+        protocol: u8,
+        reserved: u8,
+        limits: Limits,
         text: [u8; 192],
     }
+}
+
+wire_bits! {
+    /// What of a Service port the programs do not serve, for whoever looks at the maps.
+    pub struct Limits(u16);
+
+    /// Everything is served.
+    NONE = 0;
+
+    /// Not served at all: not TCP or UDP.
+    PROTOCOL = 1;
+
+    /// Not served at NodePorts, external IPs and load balancer IPs: `externalTrafficPolicy: Local`.
+    EXTERNAL_POLICY_LOCAL = 1 << 1;
+
+    /// Not served at load balancer IPs: `loadBalancerSourceRanges`.
+    SOURCE_RANGES = 1 << 2;
+
+    /// Served without session affinity.
+    SESSION_AFFINITY = 1 << 3;
+
+    /// Clients from outside of the cluster keep their address at cluster IPs.
+    OFF_CLUSTER = 1 << 4;
 }
 
 wire_types! {
@@ -98,9 +123,23 @@ impl ServiceName {
         let len = text.len().min(bytes.len());
         bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
         Self {
-            protocol: [protocol, 0, 0, 0],
+            protocol,
+            reserved: 0,
+            limits: Limits::NONE,
             text: bytes,
         }
+    }
+
+    /// With what the programs do not serve of it.
+    #[must_use]
+    pub const fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What the programs do not serve of it.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// `namespace/name:port`.
@@ -117,6 +156,6 @@ impl ServiceName {
     /// IP protocol number.
     #[must_use]
     pub const fn protocol(&self) -> u8 {
-        self.protocol[0]
+        self.protocol
     }
 }

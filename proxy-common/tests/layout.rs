@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use proxy_common::{
     Addr4, Addr6, Address, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags,
-    FrontendKey, FrontendKind, Interface, MemberKey, Port, ServiceName, Settings, TCP, UDP, snat::PortPool,
+    FrontendKey, FrontendKind, Interface, Limits, MemberKey, Port, ServiceName, Settings, TCP, UDP,
+    snat::PortPool,
 };
 
 fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
@@ -113,7 +114,7 @@ fn interfaces_and_names_are_plain_bytes() {
     expected.extend([0; 13]);
     expected.push(1);
     assert_eq!(bytes_of(&interface), expected);
-    let name = ServiceName::new("default/web:http", TCP);
-    assert_eq!(bytes_of(&name)[..20], *b"\x06\0\0\0default/web:http");
+    let name = ServiceName::new("default/web:http", TCP).with_limits(Limits::SESSION_AFFINITY);
+    assert_eq!(bytes_of(&name)[..20], *b"\x06\0\x08\0default/web:http");
     assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
 }

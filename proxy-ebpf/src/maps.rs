@@ -18,15 +18,15 @@ use proxy_common::{
 const ON_DEMAND: usize = 1;
 
 /// Destination → what becomes of it.
-pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, MAX_FRONTENDS, ON_DEMAND>;
+pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, { MAX_FRONTENDS as usize }, ON_DEMAND>;
 /// List and slot → endpoint.
-pub type Endpoints<A> = HashMap<EndpointKey, Endpoint<A>, MAX_ENDPOINTS, ON_DEMAND>;
+pub type Endpoints<A> = HashMap<EndpointKey, Endpoint<A>, { MAX_ENDPOINTS as usize }, ON_DEMAND>;
 /// List and endpoint → slot.
-pub type ListMembers<A> = HashMap<MemberKey<A>, u32, MAX_ENDPOINTS, ON_DEMAND>;
+pub type ListMembers<A> = HashMap<MemberKey<A>, u32, { MAX_ENDPOINTS as usize }, ON_DEMAND>;
 /// Tuple at a hook → what to put there.
-pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, DEFAULT_FLOWS>;
+pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, { DEFAULT_FLOWS as usize }>;
 /// Local addresses that serve NodePorts.
-pub type NodeAddresses<A> = HashMap<A, u32, MAX_NODE_ADDRESSES, ON_DEMAND>;
+pub type NodeAddresses<A> = HashMap<A, u32, { MAX_NODE_ADDRESSES as usize }, ON_DEMAND>;
 
 #[btf_map]
 pub static FRONTENDS4: Frontends<Addr4> = Frontends::new();
@@ -53,9 +53,9 @@ pub static NODE_ADDRESSES4: NodeAddresses<Addr4> = NodeAddresses::new();
 #[btf_map]
 pub static NODE_ADDRESSES6: NodeAddresses<Addr6> = NodeAddresses::new();
 #[btf_map]
-pub static INTERFACES: HashMap<u32, Interface, MAX_INTERFACES, ON_DEMAND> = HashMap::new();
+pub static INTERFACES: HashMap<u32, Interface, { MAX_INTERFACES as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
-pub static SERVICES: HashMap<u32, ServiceName, MAX_SERVICES, ON_DEMAND> = HashMap::new();
+pub static SERVICES: HashMap<u32, ServiceName, { MAX_SERVICES as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]

@@ -27,6 +27,8 @@ pub struct Inspect {
 enum What {
     /// Where traffic is caught, and the endpoints that it goes to.
     Services,
+    /// The Service ports that are not served, or not entirely, and why.
+    Limits,
     /// The endpoints of each Service port.
     Endpoints,
     /// Who talks to whom, as the programs see it.
@@ -47,6 +49,7 @@ impl Inspect {
         let pins = self.pins.dir();
         match self.what {
             What::Services => self.print(&dump::services(&pins)?),
+            What::Limits => self.print(&dump::limits(&pins)?),
             What::Endpoints => self.print(&dump::endpoints(&pins)?),
             What::Flows => self.print(&dump::flows(&pins)?),
             What::Counters => self.print(&dump::counters(&pins)?),

@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod inspect;
+pub mod node;
 pub mod run;
 mod telemetry;
 

@@ -7,11 +7,13 @@ use clap::{ArgGroup, Args};
 
 use super::{
     Pins,
+    node::NodeFlags,
     telemetry::{self, LogFormat},
 };
 use crate::{
     agent,
-    dataplane::bpf::{Options, attach::TcAttach},
+    dataplane::bpf::{Options, attach::TcAttach, object::MapSizes},
+    model::NodeContext,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
 };
@@ -32,9 +34,8 @@ pub struct Run {
     #[arg(long, value_name = "URL", conflicts_with = "manifests")]
     master: Option<String>,
 
-    /// This node's name in the cluster, instead of the host's name.
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
-    hostname_override: Option<String>,
+    #[command(flatten)]
+    node: NodeFlags,
 
     #[command(flatten)]
     pins: Pins,
@@ -53,10 +54,32 @@ pub struct Run {
     )]
     min_sync_period: Duration,
 
+    /// Time between two looks at whether the maps still hold what was written to them; what somebody else has changed is repaired.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        default_value = "5m",
+        aliases = ["iptables-sync-period", "nftables-sync-period"]
+    )]
+    sync_period: Duration,
+
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
     /// that do not exist yet.
-    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(1_024..=16_777_216))]
+    #[arg(long, value_name = "ENTRIES", value_parser = size())]
     flow_table_size: Option<u32>,
+
+    /// Room for so many addresses and ports of Services per IP family.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.frontends, value_parser = size())]
+    max_frontends: u32,
+
+    /// Room for so many endpoints of Service ports per IP family, counting those of a list that is being replaced twice.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.endpoints, value_parser = size())]
+    max_endpoints: u32,
+
+    /// Room for so many Service ports.
+    #[arg(long, value_name = "ENTRIES", default_value_t = MapSizes::DEFAULT.services, value_parser = size())]
+    max_services: u32,
 
     /// The API server's --service-node-port-range, whose ports masquerading leaves alone.
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
@@ -91,22 +114,12 @@ impl Run {
         runtime.block_on(agent::run(self))
     }
 
-    /// The node's name as the cluster spells it: in lower case.
+    /// What the flags say about the node.
     ///
     /// # Errors
-    /// When the host has no name that is UTF-8.
-    pub fn node_name(&self) -> Result<String> {
-        let name = match &self.hostname_override {
-            Some(name) => name.clone(),
-            None => nix::unistd::gethostname()?.into_string().map_err(|name| {
-                anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override")
-            })?,
-        };
-        let name = name.trim().to_lowercase();
-        if name.is_empty() {
-            bail!("the node has no name; use --hostname-override");
-        }
-        Ok(name)
+    /// When a flag lacks another one, or the host has no name.
+    pub fn context(&self) -> Result<NodeContext> {
+        self.node.context()
     }
 
     /// Where objects come from.
@@ -136,6 +149,7 @@ impl Run {
             min: self.min_sync_period,
             retry: Duration::from_secs(1),
             full: Duration::from_secs(3_600),
+            drift: self.sync_period,
         }
     }
 }
@@ -145,10 +159,19 @@ impl From<&Run> for Options {
         Self {
             pins: run.pins.dir(),
             tc_attach: run.tc_attach,
-            flow_table_size: run.flow_table_size.unwrap_or_else(default_flow_table_size),
+            sizes: MapSizes {
+                frontends: run.max_frontends,
+                endpoints: run.max_endpoints,
+                services: run.max_services,
+                flows: run.flow_table_size.unwrap_or_else(default_flow_table_size),
+            },
             node_ports: run.service_node_port_range.clone(),
         }
     }
+}
+
+fn size() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1_024..=16_777_216)
 }
 
 /// An entry of one family's pair of tables and its twin take about 430 bytes with the kernel's own part.

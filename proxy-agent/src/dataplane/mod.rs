@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::{Changes, Desired},
+    model::{Delta, Desired},
     node::NodeFacts,
 };
 
@@ -11,13 +11,27 @@ pub mod bpf;
 
 /// A dataplane. Blocking on purpose: `sync` gives it a thread of its own.
 pub trait Dataplane: Send {
-    /// Makes the kernel match `desired`, deleting what is not in it. Idempotent; `changes` is a hint and may be ignored.
+    /// Makes the kernel match all of `desired`, deleting what is not in it. Idempotent.
     ///
     /// Never called before all sources have been listed, so leftovers of an earlier run are safe to delete here.
     ///
     /// # Errors
     /// When anything could not be written; what was written stays, and the next call writes the rest.
-    fn apply(&mut self, desired: &Desired, changes: &Changes) -> Result<Applied, ApplyError>;
+    fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError>;
+
+    /// Makes the kernel match `desired`, of which only what `delta` names is different since the last call of this or
+    /// [`Self::apply_all`], which must have succeeded. The work is that of `delta`. An empty one does what was left for later.
+    ///
+    /// # Errors
+    /// As [`Self::apply_all`], which has to be called next.
+    fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError>;
+
+    /// Reads what the kernel holds and tells in how many entries it is not what was written: somebody else's doing, which
+    /// [`Self::apply_all`] repairs.
+    ///
+    /// # Errors
+    /// When something could not be read.
+    fn count_drift(&mut self) -> Result<usize, ApplyError>;
 
     /// Follows the node's addresses and interfaces. Idempotent.
     ///

@@ -11,19 +11,13 @@ use super::{EndpointSlice, Node, ObjectName, Service};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// Services with a virtual IP.
-    pub services: BTreeMap<ObjectName, Service>,
+    pub(super) services: BTreeMap<ObjectName, Service>,
     /// EndpointSlices of all Services.
-    pub endpoint_slices: BTreeMap<ObjectName, EndpointSlice>,
+    pub(super) endpoint_slices: BTreeMap<ObjectName, EndpointSlice>,
+    slices_by_service: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// Nodes that the source watches: only this node's own from Kubernetes.
-    pub nodes: BTreeMap<ObjectName, Node>,
+    pub(super) nodes: BTreeMap<ObjectName, Node>,
     listed: BTreeSet<ObjectKind>,
-}
-
-/// Facts about the node that no object tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeContext {
-    /// The node's name in the cluster: host name or `--hostname-override`, in lower case.
-    pub name: String,
 }
 
 /// The kinds of objects that must have been listed before anything is written.
@@ -112,6 +106,15 @@ impl fmt::Display for ObjectRef {
 }
 
 impl Changes {
+    /// Everything may be different.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds what another event touched, so that several events can be acted on at once.
     pub fn merge(&mut self, other: Self) {
         self.services.extend(other.services);
@@ -137,12 +140,37 @@ impl Cluster {
         changes
     }
 
+    /// The Services that have a virtual IP.
+    #[must_use]
+    pub const fn services(&self) -> &BTreeMap<ObjectName, Service> {
+        &self.services
+    }
+
+    /// The EndpointSlices of all Services.
+    #[must_use]
+    pub const fn endpoint_slices(&self) -> &BTreeMap<ObjectName, EndpointSlice> {
+        &self.endpoint_slices
+    }
+
+    /// The Nodes that the source watches: only this node's own from Kubernetes.
+    #[must_use]
+    pub const fn nodes(&self) -> &BTreeMap<ObjectName, Node> {
+        &self.nodes
+    }
+
     /// Whether the source has listed every kind once: before that, what is missing may only not have been read yet.
     ///
     /// A Node that does not exist counts: its list came, and was empty.
     #[must_use]
     pub fn has_listed_all(&self) -> bool {
         ObjectKind::ALL.iter().all(|kind| self.listed.contains(kind))
+    }
+
+    /// The slices of a Service, in the order of their names.
+    #[must_use]
+    pub fn slices_of(&self, service: &ObjectName) -> Vec<&EndpointSlice> {
+        let names = self.slices_by_service.get(service).into_iter().flatten();
+        names.filter_map(|name| self.endpoint_slices.get(name)).collect()
     }
 
     fn apply(&mut self, object: Object, changes: &mut Changes) {
@@ -153,18 +181,38 @@ impl Cluster {
                     changes.services.insert(name);
                 }
             }
-            Object::EndpointSlice(slice) => {
-                let after = slice.service_name();
-                if let Some(before) = put(&mut self.endpoint_slices, slice.name.clone(), slice) {
-                    changes.services.extend(before.map(|slice| slice.service_name()));
-                    changes.services.insert(after);
-                }
-            }
+            Object::EndpointSlice(slice) => self.apply_slice(slice, changes),
             Object::Node(node) => {
                 let name = ObjectName::cluster_scoped(&node.name);
                 changes.all |= put(&mut self.nodes, name, node).is_some();
             }
         }
+    }
+
+    fn apply_slice(&mut self, slice: EndpointSlice, changes: &mut Changes) {
+        let (name, service) = (slice.name.clone(), slice.service_name());
+        let Some(before) = put(&mut self.endpoint_slices, name.clone(), slice) else {
+            return;
+        };
+        if let Some(before) = before.filter(|before| before.service_name() != service) {
+            self.leave_service(&before, changes);
+        }
+        self.slices_by_service
+            .entry(service.clone())
+            .or_default()
+            .insert(name);
+        changes.services.insert(service);
+    }
+
+    fn leave_service(&mut self, slice: &EndpointSlice, changes: &mut Changes) {
+        let service = slice.service_name();
+        if let Some(slices) = self.slices_by_service.get_mut(&service) {
+            slices.remove(&slice.name);
+            if slices.is_empty() {
+                self.slices_by_service.remove(&service);
+            }
+        }
+        changes.services.insert(service);
     }
 
     fn delete(&mut self, reference: &ObjectRef, changes: &mut Changes) {
@@ -175,8 +223,9 @@ impl Cluster {
                 changes.services.extend(gone.map(|service| service.name));
             }
             ObjectKind::EndpointSlice => {
-                let gone = self.endpoint_slices.remove(name);
-                changes.services.extend(gone.map(|slice| slice.service_name()));
+                if let Some(gone) = self.endpoint_slices.remove(name) {
+                    self.leave_service(&gone, changes);
+                }
             }
             ObjectKind::Node => changes.all |= self.nodes.remove(name).is_some(),
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{Family, ObjectName, PortName, Protocol, TrafficPolicy};
+use super::{Family, NodeRules, ObjectName, PortName, Protocol, TrafficPolicy};
 
 /// Everything that a dataplane implements. Ordered maps: equal input gives byte-equal output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +16,25 @@ pub struct Desired {
     pub service_ports: BTreeMap<ServicePortId, ServicePort>,
     /// Where traffic goes. Every list that a frontend can name is here, also when it is empty.
     pub lists: BTreeMap<ListKey, EndpointList>,
-    /// Frontends that two Service ports claim: only for the log, a dataplane has nothing to do.
-    pub conflicts: Vec<Conflict>,
+    /// What holds for all of them.
+    pub node: NodeRules,
+    /// Claims to frontends that went to another Service port, best first. A dataplane has nothing to do for them.
+    pub refused: BTreeMap<FrontendKey, Vec<Frontend>>,
+}
+
+impl Desired {
+    /// The claims to a frontend that it could not meet.
+    pub fn conflicts<'a>(&'a self, key: &'a FrontendKey) -> impl Iterator<Item = Conflict> + 'a {
+        let winner = self.frontends.get(key);
+        let losers = self.refused.get(key).into_iter().flatten();
+        losers.filter_map(move |loser| {
+            Some(Conflict {
+                frontend: key.clone(),
+                winner: winner?.service_port.clone(),
+                loser: loser.service_port.clone(),
+            })
+        })
+    }
 }
 
 /// A frontend that more than one Service port claims.
@@ -56,6 +73,17 @@ pub struct ServicePortId {
     pub protocol: Protocol,
 }
 
+impl ServicePortId {
+    /// The lowest that a Service can have.
+    pub(super) fn first_of(service: &ObjectName) -> Self {
+        Self {
+            service: service.clone(),
+            port: PortName::new(),
+            protocol: Protocol::Tcp,
+        }
+    }
+}
+
 impl fmt::Display for ServicePortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.service)?;
@@ -77,6 +105,10 @@ pub struct ServicePort {
     pub internal_traffic_policy: TrafficPolicy,
     /// `externalTrafficPolicy`.
     pub external_traffic_policy: TrafficPolicy,
+    /// Whether it has a NodePort, an external IP or a load balancer IP.
+    pub externally_accessible: bool,
+    /// Whether its load balancer IPs let only some clients in.
+    pub source_ranges: bool,
 }
 
 /// Where a packet must be headed to be Service traffic.
@@ -158,6 +190,24 @@ pub struct Frontend {
     pub source_ranges: Vec<IpNet>,
 }
 
+impl Frontend {
+    /// Of several claims to one address and port the lowest is met: a cluster IP is its Service's own, nobody else can take it by
+    /// naming it as an external IP; else the first in the order of Services, and of a Service the first in its own order.
+    pub(super) fn rank(&self) -> impl Ord + '_ {
+        (self.kind != FrontendKind::ClusterIP, &self.service_port.service)
+    }
+
+    /// The key of the list that clients of a scope are sent to.
+    #[must_use]
+    pub fn list_key(&self, family: Family, scope: Scope) -> ListKey {
+        ListKey {
+            service_port: self.service_port.clone(),
+            family,
+            scope,
+        }
+    }
+}
+
 /// Which of a Service port's lists: they are different sets, neither is a prefix of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Scope {
@@ -198,6 +248,17 @@ pub struct ListKey {
     pub family: Family,
     /// Cluster or Local.
     pub scope: Scope,
+}
+
+impl ListKey {
+    /// The lowest that a Service port can have.
+    pub(super) const fn first_of(service_port: ServicePortId) -> Self {
+        Self {
+            service_port,
+            family: Family::V4,
+            scope: Scope::Cluster,
+        }
+    }
 }
 
 /// Endpoints in ascending order of address and port, without duplicates.

@@ -133,6 +133,7 @@ mod tests {
         };
         let node = NodeContext {
             name: HERE.to_owned(),
+            ..NodeContext::default()
         };
         let here = Here::new(&node, None);
         let candidates = join(&slices, Family::V4, &id, here);

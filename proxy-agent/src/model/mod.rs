@@ -1,23 +1,29 @@
 //! What the cluster asks for, as pure data and pure functions: no async, kube, aya, clock or files.
 //!
 //! ```text
-//! source ──ClusterEvent──▶ [Cluster] ──compute(&Cluster, &NodeContext)──▶ [Desired] ──▶ dataplane
+//! source ──ClusterEvent──▶ [Cluster] ──Changes──▶ [Plan] ──[Desired], [Delta]──▶ dataplane
 //! ```
 #![forbid(unsafe_code)]
 
 mod cluster;
 mod compute;
+mod context;
+mod delta;
 mod desired;
 mod endpoints;
 mod objects;
 #[cfg(test)]
 mod oracle;
+mod plan;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod topology;
 
-pub use cluster::{Changes, Cluster, ClusterEvent, NodeContext, Object, ObjectKind, ObjectRef};
-pub use compute::compute;
+pub use cluster::{Changes, Cluster, ClusterEvent, Object, ObjectKind, ObjectRef};
+pub use context::{
+    DetectLocal, FamilyRules, LocalTraffic, NodeContext, NodePortAddresses, NodePorts, NodeRules,
+};
+pub use delta::Delta;
 pub use desired::{
     Conflict, Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
     Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
@@ -26,3 +32,4 @@ pub use objects::{
     EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServicePortSpec, SliceEndpoint,
     SlicePort, TrafficPolicy,
 };
+pub use plan::{Plan, compute};

@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use ipnet::IpNet;
 use proptest::{prelude::*, sample::select, test_runner::RngSeed};
 
 use super::{
-    Cluster, ClusterEvent, Desired, EndpointSlice, Family, FrontendAddress, FrontendKey, ListKey, Masquerade,
-    Node, NodeContext, Object, ObjectName, Protocol, Scope, Service, ServicePortSpec, SliceEndpoint,
-    SlicePort, TrafficPolicy, WhenEmpty, compute,
+    Cluster, ClusterEvent, Desired, DetectLocal, EndpointSlice, Family, FrontendAddress, FrontendKey,
+    ListKey, LocalTraffic, Masquerade, Node, NodeContext, Object, ObjectName, Protocol, Scope, Service,
+    ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, WhenEmpty, compute,
     samples::{self, HERE, name},
 };
 
@@ -18,7 +19,11 @@ enum Client {
     Pod,
     Node,
     External,
+    /// A packet that the node sends to a load balancer address of its own may have that address as its source.
+    Itself,
 }
+
+const CLIENTS: [Client; 4] = [Client::Pod, Client::Node, Client::External, Client::Itself];
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
@@ -31,29 +36,44 @@ enum Answer {
     },
 }
 
+impl Client {
+    fn address(self, to: &FrontendKey) -> IpAddr {
+        let texts = match (self, to.address) {
+            (Self::Itself, FrontendAddress::Ip(address)) => return address,
+            (Self::Pod, _) => ["10.1.0.5", "fd00:1::5"],
+            (Self::Node, _) => ["192.168.0.2", "2001:db8::2"],
+            (Self::External | Self::Itself, _) => ["203.0.113.2", "2001:db8:f::2"],
+        };
+        texts[usize::from(to.address.family() == Family::V6)]
+            .parse()
+            .unwrap()
+    }
+}
+
 /// The answer of the state that dataplanes get.
 fn by_desired(desired: &Desired, client: Client, to: &FrontendKey) -> Answer {
     let Some(frontend) = desired.frontends.get(to) else {
         return Answer::NotOurs;
     };
-    let scope = match client {
-        Client::External => frontend.external_clients,
-        Client::Pod | Client::Node => frontend.internal_clients,
+    let family = to.address.family();
+    let is_pod = client == Client::Pod && desired.node.of(family).local_traffic != LocalTraffic::Unknown;
+    let scope = if is_pod || client == Client::Node {
+        frontend.internal_clients
+    } else {
+        frontend.external_clients
     };
-    let service_port = frontend.service_port.clone();
-    let list = &desired.lists[&ListKey {
-        service_port,
-        family: to.address.family(),
-        scope,
-    }];
+    let list = &desired.lists[&frontend.list_key(family, scope)];
+    let ranges = &frontend.source_ranges;
+    let is_allowed = ranges.is_empty() || ranges.iter().any(|range| range.contains(&client.address(to)));
     match (list.endpoints.is_empty(), frontend.when_empty) {
         (true, WhenEmpty::Reject) => Answer::Reject,
         (true, WhenEmpty::Drop) => Answer::Drop,
+        (false, _) if !is_allowed => Answer::Drop,
         (false, _) => Answer::Forward {
             to: list.endpoints.iter().map(|at| (at.address, at.port)).collect(),
             masqueraded: match frontend.masquerade {
                 Masquerade::Never => false,
-                Masquerade::OffCluster => client != Client::Pod,
+                Masquerade::OffCluster => !is_pod,
                 Masquerade::Node => client == Client::Node,
                 Masquerade::Always => true,
             },
@@ -62,17 +82,46 @@ fn by_desired(desired: &Desired, client: Client, to: &FrontendKey) -> Answer {
 }
 
 /// The answer of the objects: kube-proxy's truth table, read off packet by packet.
-fn by_objects(cluster: &Cluster, client: Client, to: &FrontendKey) -> Answer {
+fn by_objects(cluster: &Cluster, context: &NodeContext, client: Client, to: &FrontendKey) -> Answer {
     for wanted in [true, false] {
         for service in cluster.services.values() {
             for port in service.ports.iter().filter(|port| port.protocol == to.protocol) {
                 if claims(service, port, to) == Some(wanted) {
-                    return answer(cluster, service, port, to.address.family(), wanted, client);
+                    return answer(cluster, context, (service, port), wanted, client, to);
                 }
             }
         }
     }
     Answer::NotOurs
+}
+
+/// Whether this node can tell pods from others.
+fn knows_pods(cluster: &Cluster, context: &NodeContext, family: Family) -> bool {
+    let has = |cidrs: &[IpNet]| cidrs.iter().any(|cidr| Family::of(cidr.addr()) == family);
+    match &context.detect_local {
+        DetectLocal::ClusterCidr(cidrs) => has(cidrs),
+        DetectLocal::NodeCidr => cluster.nodes.values().any(|node| has(&node.pod_cidrs)),
+        DetectLocal::BridgeInterface(_) | DetectLocal::InterfaceNamePrefix(_) => true,
+    }
+}
+
+/// Whether `loadBalancerSourceRanges` lets the client in.
+fn may_enter(cluster: &Cluster, service: &Service, client: Client, to: &FrontendKey) -> bool {
+    let FrontendAddress::Ip(address) = to.address else {
+        return true;
+    };
+    let guards = service.load_balancer_ips.contains(&address)
+        && !service.external_ips.contains(&address)
+        && !service.cluster_ips.contains(&address);
+    let of_family = |range: &&IpNet| Family::of(range.addr()) == to.address.family();
+    let ranges: Vec<_> = service.source_ranges.iter().filter(of_family).collect();
+    let includes = |address: IpAddr| ranges.iter().any(|range| range.contains(&address));
+    let mut node_addresses = cluster.nodes.values().flat_map(|node| node.addresses.clone());
+    let is_the_vip = service.load_balancer_ips.contains(&client.address(to));
+    !guards
+        || ranges.is_empty()
+        || includes(client.address(to))
+        || (is_the_vip && node_addresses.any(includes))
 }
 
 /// Whether the packet is for this port, and if so whether by its cluster IP.
@@ -98,16 +147,18 @@ fn claims(service: &Service, port: &ServicePortSpec, to: &FrontendKey) -> Option
 
 fn answer(
     cluster: &Cluster,
-    service: &Service,
-    port: &ServicePortSpec,
-    family: Family,
+    context: &NodeContext,
+    (service, port): (&Service, &ServicePortSpec),
     is_cluster_ip: bool,
     client: Client,
+    to: &FrontendKey,
 ) -> Answer {
-    let only_local = match (is_cluster_ip, client) {
-        (true, _) => service.internal_traffic_policy == TrafficPolicy::Local,
-        (false, Client::External) => service.external_traffic_policy == TrafficPolicy::Local,
-        (false, _) => false,
+    let family = to.address.family();
+    let knows_pods = knows_pods(cluster, context, family);
+    let is_inside = client == Client::Node || (client == Client::Pod && knows_pods);
+    let only_local = match is_cluster_ip {
+        true => service.internal_traffic_policy == TrafficPolicy::Local,
+        false => !is_inside && service.external_traffic_policy == TrafficPolicy::Local,
     };
     let everyone = entries(cluster, service, port, family);
     let here = |(_, entry): &&(u16, &SliceEndpoint)| !only_local || is_here(entry);
@@ -127,10 +178,14 @@ fn answer(
         let exists = everyone.iter().any(|(_, at)| at.ready || self::leaving(at));
         return if exists { Answer::Drop } else { Answer::Reject };
     }
+    if !may_enter(cluster, service, client, to) {
+        return Answer::Drop;
+    }
     Answer::Forward {
         to: chosen.into_iter().map(|(port, at)| (at.address, *port)).collect(),
         masqueraded: match (is_cluster_ip, client) {
-            (true, client) => client != Client::Pod,
+            (true, _) if context.masquerade_all => true,
+            (true, client) => knows_pods && client != Client::Pod,
             (false, Client::Node) => true,
             (false, _) => service.external_traffic_policy == TrafficPolicy::Cluster,
         },
@@ -213,6 +268,7 @@ const VIPS: [&str; 5] = [
     "fd00:96::2",
 ];
 const PORTS: [u16; 2] = [80, 443];
+const RANGES: [&str; 4] = ["192.168.0.0/24", "203.0.113.0/25", "10.1.0.0/16", "fd00:1::/32"];
 const NODE_PORTS: [u16; 2] = [30080, 30443];
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
@@ -244,17 +300,29 @@ fn port_spec() -> impl Strategy<Value = ServicePortSpec> {
 fn service() -> impl Strategy<Value = Service> {
     let names = select(vec!["x/a", "x/b", "y/a"]);
     let ports = prop::collection::vec(port_spec(), 1..4);
-    (names, vips(2), vips(1), vips(1), ports, policy(), policy()).prop_map(
-        |(at, cluster_ips, external_ips, load_balancer_ips, ports, internal, external)| Service {
-            cluster_ips,
-            external_ips,
-            load_balancer_ips,
-            ports,
-            internal_traffic_policy: internal,
-            external_traffic_policy: external,
-            ..samples::service(at, "10.96.0.1")
-        },
+    let ranges = prop::sample::subsequence(RANGES.to_vec(), 0..=2);
+    (
+        names,
+        vips(2),
+        vips(1),
+        vips(1),
+        ports,
+        policy(),
+        policy(),
+        ranges,
     )
+        .prop_map(
+            |(at, cluster_ips, external_ips, load_balancer_ips, ports, internal, external, ranges)| Service {
+                source_ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
+                cluster_ips,
+                external_ips,
+                load_balancer_ips,
+                ports,
+                internal_traffic_policy: internal,
+                external_traffic_policy: external,
+                ..samples::service(at, "10.96.0.1")
+            },
+        )
 }
 
 fn endpoint(family: Family) -> impl Strategy<Value = SliceEndpoint> {
@@ -315,9 +383,13 @@ fn cluster_objects() -> impl Strategy<Value = Vec<Object>> {
     let services = prop::collection::btree_map(select(vec!["x/a", "x/b", "y/a"]), service(), 0..4);
     let slices = prop::collection::btree_map(select(vec!["x/1", "x/2", "x/3", "y/1", "y/2"]), slice(), 0..6);
     let zone = prop::option::of(select(vec!["a", "c"]));
-    (services, slices, zone).prop_map(|(services, slices, zone)| {
+    (services, slices, zone, any::<[bool; 2]>()).prop_map(|(services, slices, zone, has)| {
+        let addresses = ["192.168.0.2", "2001:db8::2"].map(|text| text.parse().unwrap());
+        let cidr = "10.180.0.0/16".parse().unwrap();
         let node = Node {
             zone: zone.map(str::to_owned),
+            addresses: addresses.into_iter().filter(|_| has[0]).collect(),
+            pod_cidrs: has[1].then_some(cidr).into_iter().collect(),
             ..samples::node(HERE)
         };
         let services = services.into_iter().map(|(at, service)| {
@@ -344,10 +416,22 @@ fn gather(objects: Vec<Object>) -> Cluster {
     cluster
 }
 
-fn here() -> NodeContext {
-    NodeContext {
+fn any_context() -> impl Strategy<Value = NodeContext> {
+    let cidrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let modes = vec![
+        DetectLocal::default(),
+        DetectLocal::ClusterCidr(cidrs(&["10.0.0.0/8"])),
+        DetectLocal::ClusterCidr(cidrs(&["10.0.0.0/8", "fd00::/8"])),
+        DetectLocal::NodeCidr,
+        DetectLocal::BridgeInterface("cbr0".to_owned()),
+        DetectLocal::InterfaceNamePrefix("veth".to_owned()),
+    ];
+    (select(modes), prop::bool::weighted(0.2)).prop_map(|(detect_local, masquerade_all)| NodeContext {
         name: HERE.to_owned(),
-    }
+        detect_local,
+        masquerade_all,
+        ..NodeContext::default()
+    })
 }
 
 /// Every destination that a random cluster may serve.
@@ -375,16 +459,17 @@ fn destinations() -> Vec<FrontendKey> {
 proptest! {
     // A fixed seed, so that a run that passes passes again.
     #![proptest_config(ProptestConfig {
-        cases: 1000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+        cases: 3000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
     })]
 
     #[test]
-    fn every_packet_goes_where_the_objects_say(objects in cluster_objects()) {
+    fn every_packet_goes_where_the_objects_say(objects in cluster_objects(), context in any_context()) {
         let cluster = gather(objects);
-        let desired = compute(&cluster, &here());
+        let desired = compute(&cluster, &context);
         for to in destinations() {
-            for client in [Client::Pod, Client::Node, Client::External] {
-                let (by_desired, by_objects) = (by_desired(&desired, client, &to), by_objects(&cluster, client, &to));
+            for client in CLIENTS {
+                let by_desired = by_desired(&desired, client, &to);
+                let by_objects = by_objects(&cluster, &context, client, &to);
                 prop_assert_eq!(by_desired, by_objects, "{:?} to {}", client, to);
             }
         }
@@ -392,14 +477,18 @@ proptest! {
 
     #[test]
     fn the_order_in_which_objects_come_changes_nothing(
-        (objects, shuffled) in cluster_objects().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
+        (objects, shuffled) in cluster_objects().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+        context in any_context(),
     ) {
-        prop_assert_eq!(compute(&gather(objects), &here()), compute(&gather(shuffled), &here()));
+        prop_assert_eq!(compute(&gather(objects), &context), compute(&gather(shuffled), &context));
     }
 
     #[test]
-    fn every_list_that_a_frontend_names_exists_sorted_and_without_duplicates(objects in cluster_objects()) {
-        let desired = compute(&gather(objects), &here());
+    fn every_list_that_a_frontend_names_exists_sorted_and_without_duplicates(
+        objects in cluster_objects(),
+        context in any_context(),
+    ) {
+        let desired = compute(&gather(objects), &context);
         for (key, frontend) in &desired.frontends {
             for scope in [frontend.external_clients, frontend.internal_clients] {
                 let service_port = frontend.service_port.clone();

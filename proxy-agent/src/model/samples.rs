@@ -6,16 +6,16 @@ use super::{
 };
 
 /// The node that the tests compute for.
-pub(super) const HERE: &str = "here";
+pub(crate) const HERE: &str = "here";
 
 /// `namespace/name`.
-pub(super) fn name(text: &str) -> ObjectName {
+pub(crate) fn name(text: &str) -> ObjectName {
     let (namespace, name) = text.split_once('/').expect("namespace/name");
     ObjectName::new(namespace, name)
 }
 
 /// A Service with one unnamed TCP port 80.
-pub(super) fn service(at: &str, cluster_ip: &str) -> Service {
+pub(crate) fn service(at: &str, cluster_ip: &str) -> Service {
     Service {
         name: name(at),
         cluster_ips: vec![cluster_ip.parse().expect("an address")],
@@ -31,7 +31,7 @@ pub(super) fn service(at: &str, cluster_ip: &str) -> Service {
 }
 
 /// A Service port without a node port.
-pub(super) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortSpec {
+pub(crate) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortSpec {
     ServicePortSpec {
         name: name.to_owned(),
         protocol,
@@ -41,7 +41,7 @@ pub(super) fn port(name: &str, protocol: Protocol, port: u16) -> ServicePortSpec
 }
 
 /// A slice with one unnamed TCP port 8080; endpoints as in [`endpoint`].
-pub(super) fn slice(at: &str, service: &str, endpoints: &[&str]) -> EndpointSlice {
+pub(crate) fn slice(at: &str, service: &str, endpoints: &[&str]) -> EndpointSlice {
     let endpoints: Vec<SliceEndpoint> = endpoints.iter().map(|text| endpoint(text)).collect();
     EndpointSlice {
         name: name(at),
@@ -59,7 +59,7 @@ pub(super) fn slice(at: &str, service: &str, endpoints: &[&str]) -> EndpointSlic
 }
 
 /// `ADDRESS [@NODE] [ready|serving-terminating|terminating|unready]`, ready if it does not say.
-pub(super) fn endpoint(text: &str) -> SliceEndpoint {
+pub(crate) fn endpoint(text: &str) -> SliceEndpoint {
     let mut words = text.split(' ');
     let mut endpoint = SliceEndpoint {
         address: words.next().expect("an address").parse().expect("an address"),
@@ -83,7 +83,7 @@ pub(super) fn endpoint(text: &str) -> SliceEndpoint {
 }
 
 /// A Node without addresses.
-pub(super) fn node(name: &str) -> Node {
+pub(crate) fn node(name: &str) -> Node {
     Node {
         name: name.to_owned(),
         ..Node::default()

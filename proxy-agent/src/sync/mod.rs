@@ -5,4 +5,4 @@ mod runner;
 mod schedule;
 
 pub use runner::{Event, Runner};
-pub use schedule::{Intervals, Schedule};
+pub use schedule::{Intervals, Pass, Schedule};

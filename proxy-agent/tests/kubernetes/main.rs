@@ -88,7 +88,7 @@ impl Watched {
 }
 
 fn services(cluster: &Cluster) -> Vec<String> {
-    let services = cluster.services.values();
+    let services = cluster.services().values();
     services
         .map(|service| format!("{}:{}", service.name.name, service.ports[0].port))
         .collect()
@@ -106,6 +106,7 @@ async fn objects_are_listed_and_their_changes_watched() -> Result<()> {
         &watched.cluster,
         &NodeContext {
             name: "here".to_owned(),
+            ..NodeContext::default()
         },
     );
     assert_eq!(
@@ -125,12 +126,12 @@ async fn objects_are_listed_and_their_changes_watched() -> Result<()> {
     watched.until(&["b:82"]).await?;
     server.delete(SLICES, "a-1");
     watched
-        .until_cluster("no slice", |cluster| cluster.endpoint_slices.is_empty())
+        .until_cluster("no slice", |cluster| cluster.endpoint_slices().is_empty())
         .await?;
     server.apply(NODES, node("west"));
     let is_west = |cluster: &Cluster| {
         cluster
-            .nodes
+            .nodes()
             .values()
             .any(|node| node.zone.as_deref() == Some("west"))
     };

@@ -52,6 +52,7 @@ pub struct Agent {
     tc_attach: TcAttach,
     pin_root: PathBuf,
     log: PathBuf,
+    flags: Mutex<Vec<String>>,
     child: Mutex<Option<Child>>,
 }
 
@@ -90,6 +91,7 @@ impl Agent {
             tc_attach,
             pin_root: scratch.bpffs().join(&node.name),
             log: scratch.path().join(format!("{}.log", node.name)),
+            flags: Mutex::default(),
             child: Mutex::new(None),
         };
         agent.run()?;
@@ -112,6 +114,7 @@ impl Agent {
             .arg("--pin-root")
             .arg(&self.pin_root);
         command.args(["--tc-attach", self.tc_attach.flag()]);
+        command.args(&*self.flags.lock().unwrap_or_else(PoisonError::into_inner));
         // A group of its own: Ctrl-C in a terminal is for whoever started us, who then ends the agent in order.
         let child = command
             .process_group(0)
@@ -120,6 +123,18 @@ impl Agent {
             .stderr(log);
         *running = Some(child.spawn().context("cannot start kube-portal")?);
         Ok(())
+    }
+
+    /// Ends it and starts it again, from now on with these flags beside the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`kill`](Self::kill) and [`run`](Self::run).
+    pub fn restart_with(&self, flags: &[&str]) -> Result<()> {
+        self.kill()?;
+        *self.flags.lock().unwrap_or_else(PoisonError::into_inner) =
+            flags.iter().map(ToString::to_string).collect();
+        self.run()
     }
 
     /// Kills it with SIGKILL: it gets no chance to tidy up.
@@ -156,6 +171,12 @@ impl Agent {
             .with_context(|| format!("no agent runs on {}", self.node))?;
         kill(Pid::from_raw(i32::try_from(child.id())?), signal)?;
         Ok(())
+    }
+
+    /// Its process, if it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child().as_ref().map(Child::id)
     }
 
     /// Where it pins.

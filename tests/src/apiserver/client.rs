@@ -113,6 +113,21 @@ impl Client {
         Ok(list.iter().map(|object| object.name_any()).collect())
     }
 
+    /// Makes many requests on connections that stay open.
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the server, or `job` fails.
+    pub fn session<T: Send>(&self, job: impl AsyncFnOnce(kube::Client) -> Result<T> + Send) -> Result<T> {
+        // The runtime has no thread but this one, so its sockets are in the namespace.
+        self.ns.run(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async { job(self.connect().await?).await })
+        })
+    }
+
     fn run<T: Send>(
         &self,
         object: &Value,
@@ -121,17 +136,11 @@ impl Client {
         let name = object["metadata"]["name"]
             .as_str()
             .context("an object without a name")?;
-        // The runtime has no thread but this one, so its sockets are in the namespace.
-        self.ns.run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async {
-                let api = api(self.connect().await?, object)?;
-                request(api, name)
-                    .await
-                    .with_context(|| format!("{} {name}", object["kind"]))
-            })
+        self.session(async |client| {
+            let api = api(client, object)?;
+            request(api, name)
+                .await
+                .with_context(|| format!("{} {name}", object["kind"]))
         })
     }
 
@@ -154,7 +163,12 @@ pub fn refusal(error: &anyhow::Error) -> Option<u16> {
     }
 }
 
-fn api(client: kube::Client, object: &Value) -> Result<Api<DynamicObject>> {
+/// Where objects of the kind and namespace of `object` are.
+///
+/// # Errors
+///
+/// It has no kind.
+pub fn api(client: kube::Client, object: &Value) -> Result<Api<DynamicObject>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let version = text(&object["apiVersion"]);
     let (group, version) = version.rsplit_once('/').unwrap_or(("", &version));

@@ -21,7 +21,7 @@ mod shared;
 
 pub use access::{AGENT_USER, allow_agent};
 pub use binaries::{Binaries, find};
-pub use client::{Client, refusal};
+pub use client::{Client, api, refusal};
 pub use cluster::{Cluster, expect, lines};
 pub use server::{ApiServer, SERVICE_IP};
 pub use shared::shared;

@@ -14,10 +14,8 @@ use aya::{
 };
 use proxy_agent::{
     dataplane::bpf::{
-        encode::encode,
-        ids::Ids,
-        object::{self, PinDir},
-        reconcile::{Maps, Retired},
+        object::{self, MapSizes, PinDir},
+        writer::Writer,
     },
     model::{NodeContext, compute},
 };
@@ -30,8 +28,11 @@ use crate::scratch::Scratch;
 const LOOPBACK: u32 = 1;
 /// Lists go after a second without a frontend.
 const BEYOND_GRACE: Duration = Duration::from_secs(2);
-/// Entries of each flow table: more than three times what any test opens.
-const FLOW_TABLE_SIZE: u32 = 32_768;
+/// Flow tables with more entries: more than three times what any test opens.
+const SIZES: MapSizes = MapSizes {
+    flows: 32_768,
+    ..MapSizes::DEFAULT
+};
 
 /// Those that no test is using. They end with the process: nothing of them is pinned.
 static IDLE: Mutex<Vec<Loaded>> = Mutex::new(Vec::new());
@@ -42,9 +43,7 @@ pub(super) struct Loaded {
     pub(super) flows4: FlowTables<Addr4>,
     pub(super) flows6: FlowTables<Addr6>,
     counters: PerCpuArray<MapData, u64>,
-    maps: Maps,
-    ids: Ids,
-    retired: Retired,
+    writer: Writer,
     now: Instant,
 }
 
@@ -65,11 +64,12 @@ impl Loaded {
     fn load() -> Result<Self> {
         // The pins are gone at the end of this function; the maps live on, because programs use them.
         let scratch = Scratch::create()?;
-        let mut object = object::load(&PinDir::new(&scratch.bpffs()), FLOW_TABLE_SIZE).context(
+        let pins = PinDir::new(&scratch.bpffs());
+        let mut object = object::load(&pins, SIZES).context(
             "the BPF programs do not load; `cargo xtask test` builds them and tells the tests where they are, in \
              KUBE_PORTAL_BPF_OBJECT",
         )?;
-        let maps = object::maps(&mut object)?;
+        let writer = Writer::new(object::maps(&mut object, &pins)?);
         let counters = object
             .take_map("COUNTERS")
             .context("the object has no counters")?;
@@ -77,18 +77,16 @@ impl Loaded {
             flows4: FlowTables::take(&mut object, ["INGRESS_FLOWS4", "EGRESS_FLOWS4"])?,
             flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"])?,
             counters: PerCpuArray::try_from(counters)?,
-            ids: maps.restore_ids(),
-            retired: Retired::default(),
             now: Instant::now(),
             object,
-            maps,
+            writer,
         })
     }
 
     fn clear(&mut self) -> Result<()> {
-        self.maps.v4.node_addresses.retain(|_| false)?;
-        self.maps.v6.node_addresses.retain(|_| false)?;
-        self.maps.interfaces.retain(|_| false)?;
+        self.writer.maps.v4.node_addresses.retain(|_| false)?;
+        self.writer.maps.v6.node_addresses.retain(|_| false)?;
+        self.writer.maps.interfaces.retain(|_| false)?;
         self.flows4.clear()?;
         self.flows6.clear()?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
@@ -107,17 +105,12 @@ impl Loaded {
     pub(super) fn apply(&mut self, services: &[ClusterIp], setup: &Setup) -> Result<()> {
         let node = NodeContext {
             name: "node".to_owned(),
+            ..NodeContext::default()
         };
-        let contents = encode(&compute(&cluster(services), &node), &mut self.ids);
-        assert_eq!(
-            contents.unserved,
-            [],
-            "the test asks for what the programs do not serve"
-        );
+        let desired = compute(&cluster(services), &node);
         for _ in 0..2 {
             let ports = PortPool::new(setup.ports.iter().cloned());
-            self.maps
-                .reconcile(&contents, (&self.ids, ports), &mut self.retired, self.now)?;
+            self.writer.apply_all(&desired, ports, self.now)?;
             self.now += BEYOND_GRACE;
         }
         Ok(())
@@ -128,14 +121,17 @@ impl Loaded {
         for address in &setup.node {
             if let Some(v4) = Addr4::from_ip(*address) {
                 snat4 = v4;
-                self.maps.v4.node_addresses.set(v4, 1)?;
+                self.writer.maps.v4.node_addresses.set(v4, 1)?;
             }
             if let Some(v6) = Addr6::from_ip(*address) {
                 snat6 = v6;
-                self.maps.v6.node_addresses.set(v6, 1)?;
+                self.writer.maps.v6.node_addresses.set(v6, 1)?;
             }
         }
-        self.maps.interfaces.set(LOOPBACK, Interface::new(snat4, snat6))?;
+        self.writer
+            .maps
+            .interfaces
+            .set(LOOPBACK, Interface::new(snat4, snat6))?;
         Ok(())
     }
 }

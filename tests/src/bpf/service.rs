@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_agent::model::{
-    Cluster, EndpointSlice, Family, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
-    TrafficPolicy,
+    Cluster, ClusterEvent, EndpointSlice, Family, Object, ObjectName, Protocol, Service, ServicePortSpec,
+    SliceEndpoint, SlicePort, TrafficPolicy,
 };
 
 /// A Service of one port and one family.
@@ -81,10 +81,8 @@ fn endpoint(address: IpAddr) -> SliceEndpoint {
 pub fn cluster(services: &[ClusterIp]) -> Cluster {
     let mut cluster = Cluster::default();
     for service in services {
-        cluster.services.insert(service.object_name(), service.service());
-        cluster
-            .endpoint_slices
-            .insert(service.object_name(), service.slice());
+        cluster.handle(ClusterEvent::Apply(Object::Service(service.service())));
+        cluster.handle(ClusterEvent::Apply(Object::EndpointSlice(service.slice())));
     }
     cluster
 }

@@ -37,6 +37,7 @@ mod hairpin;
 mod harness_itself;
 mod large_writes;
 mod live_change;
+mod map_sizes;
 mod new_pod;
 mod node_port;
 mod reload;

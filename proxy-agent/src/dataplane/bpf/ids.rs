@@ -25,6 +25,8 @@ pub struct Ids {
     lists: BTreeMap<ListOwner, (u32, EndpointList)>,
     next_service: u32,
     next_list: u32,
+    /// Lists that have another id by now, or none.
+    replaced: Vec<u32>,
 }
 
 impl Default for Ids {
@@ -35,6 +37,7 @@ impl Default for Ids {
             lists: BTreeMap::new(),
             next_service: 1,
             next_list: 1,
+            replaced: Vec::new(),
         }
     }
 }
@@ -64,6 +67,27 @@ impl Ids {
         self.reserve(id + 1, 0);
     }
 
+    /// The id that a Service port has already.
+    #[must_use]
+    pub fn known_service(&self, service: &ServicePortId, protocol: u8) -> Option<u32> {
+        self.services.get(&(service.to_string(), protocol)).copied()
+    }
+
+    /// Forgets a Service port: if it comes back it is a new one.
+    pub fn forget_service(&mut self, service: &ServicePortId, protocol: u8) -> Option<u32> {
+        self.services.remove(&(service.to_string(), protocol))
+    }
+
+    /// Forgets a list.
+    pub fn forget_list(&mut self, owner: &ListOwner) {
+        self.replaced.extend(self.lists.remove(owner).map(|(id, _)| id));
+    }
+
+    /// The ids that lists have lost since the last call.
+    pub fn take_replaced(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.replaced)
+    }
+
     /// The id of a Service port; `protocol` is its IP protocol number.
     pub fn service(&mut self, service: &ServicePortId, protocol: u8) -> u32 {
         let next = &mut self.next_service;
@@ -81,12 +105,13 @@ impl Ids {
             scope: key.scope,
         };
         if list.endpoints.is_empty() {
-            self.lists.remove(&owner);
+            self.forget_list(&owner);
             return 0;
         }
         match self.lists.get(&owner) {
             Some((id, known)) if is_same(known, list) => *id,
             _ => {
+                self.forget_list(&owner);
                 let id = give(&mut self.next_list);
                 self.lists.insert(owner, (id, list.clone()));
                 id

@@ -30,7 +30,7 @@ pub trait TypedMap<K, V>: Send {
 
 /// An operation on a map that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("BPF map {map}: {operation}: {source}{}", remedy(source))]
+#[error("BPF map {map}: {operation}: {source}{}", remedy(map, source))]
 pub struct MapError {
     /// Name of the map.
     pub map: String,
@@ -40,13 +40,20 @@ pub struct MapError {
     pub source: io::Error,
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(map: &str, error: &io::Error) -> &'static str {
     match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::E2BIG | nix::errno::Errno::ENOSPC) => {
-            " (the map is full: this many Services or endpoints do not fit into this version)"
-        }
+        Some(nix::errno::Errno::E2BIG | nix::errno::Errno::ENOSPC) => full(map),
         Some(nix::errno::Errno::EPERM) => " (the agent needs root, or CAP_BPF and CAP_NET_ADMIN)",
         _ => "",
+    }
+}
+
+fn full(map: &str) -> &'static str {
+    match map.trim_end_matches(['4', '6']) {
+        "FRONTENDS" => " (the map is full: restart the agent with a higher --max-frontends)",
+        "ENDPOINTS" | "LIST_MEMBERS" => " (the map is full: restart the agent with a higher --max-endpoints)",
+        "SERVICES" => " (the map is full: restart the agent with a higher --max-services)",
+        _ => " (the map is full: this node has more than this version serves)",
     }
 }
 
@@ -149,5 +156,30 @@ impl<V: Pod + Send> TypedMap<u32, V> for KernelCell<V> {
 
     fn remove(&mut self, _key: &u32) -> Result<(), MapError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_map_names_the_flag_to_raise() {
+        for (map, flag) in [
+            ("FRONTENDS6", "--max-frontends"),
+            ("ENDPOINTS4", "--max-endpoints"),
+            ("LIST_MEMBERS6", "--max-endpoints"),
+            ("SERVICES", "--max-services"),
+        ] {
+            for errno in [nix::errno::Errno::E2BIG, nix::errno::Errno::ENOSPC] {
+                let error = MapError {
+                    map: map.to_owned(),
+                    operation: "write",
+                    source: errno.into(),
+                };
+                let text = error.to_string();
+                assert!(text.contains("is full") && text.contains(flag), "{text}");
+            }
+        }
     }
 }

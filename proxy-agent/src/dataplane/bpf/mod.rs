@@ -1,17 +1,12 @@
 //! The BPF dataplane: the programs of `proxy-ebpf`, and the maps that tell them what to do.
 //!
 //! ```text
-//! Desired ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
+//! Desired, Delta ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
 //! NodeFacts ──▶ NODE_ADDRESSES, INTERFACES, attach
 //! pins ──dump──▶ `kube-portal inspect`
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    ops::RangeInclusive,
-    time::Instant,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Instant};
 
 use anyhow::Context;
 use aya::Ebpf;
@@ -19,16 +14,15 @@ use proxy_common::{Addr4, Addr6, Address, Interface, snat::PortPool};
 
 use self::{
     attach::{Hook, TcAttach},
-    encode::{Unserved, encode},
-    ids::Ids,
     maps::MapError,
-    object::PinDir,
-    reconcile::{Maps, Retired},
+    node_addresses::NodeAddresses,
+    object::{MapSizes, PinDir},
+    writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane};
 use crate::{
     explain::explain,
-    model::{Changes, Desired, Family},
+    model::{Delta, Desired, Family, NodeRules},
     node::{self, Layer, NodeFacts},
 };
 
@@ -40,9 +34,12 @@ pub mod ids;
 pub mod maps;
 #[cfg(test)]
 mod memory;
+mod node_addresses;
 pub mod object;
 pub mod reconcile;
 pub mod tracked_map;
+mod unserved;
+pub mod writer;
 
 /// How the dataplane is set up.
 #[derive(Clone, Debug)]
@@ -51,8 +48,8 @@ pub struct Options {
     pub pins: PinDir,
     /// TCX or clsact.
     pub tc_attach: TcAttach,
-    /// Entries of each of the four flow tables.
-    pub flow_table_size: u32,
+    /// How many entries the maps have room for.
+    pub sizes: MapSizes,
     /// The ports that NodePorts are taken from, which masquerading leaves alone.
     pub node_ports: RangeInclusive<u16>,
 }
@@ -61,11 +58,10 @@ pub struct Options {
 pub struct BpfDataplane {
     options: Options,
     object: Ebpf,
-    maps: Maps,
-    ids: Ids,
-    retired: Retired,
+    writer: Writer,
     attached: BTreeMap<u32, Layer>,
-    unserved: Vec<Unserved>,
+    node_addresses: NodeAddresses,
+    snat_ports: PortPool,
 }
 
 impl BpfDataplane {
@@ -74,46 +70,38 @@ impl BpfDataplane {
     /// # Errors
     /// When this kernel does not take the programs.
     pub fn new(options: Options) -> Result<Self, ApplyError> {
-        let mut object = object::load(&options.pins, options.flow_table_size)?;
-        let maps = object::maps(&mut object)?;
-        let ids = maps.restore_ids();
+        let mut object = object::load(&options.pins, options.sizes)?;
+        let writer = Writer::new(object::maps(&mut object, &options.pins)?);
         Ok(Self {
             options,
             object,
-            maps,
-            ids,
-            retired: Retired::default(),
+            writer,
             attached: BTreeMap::new(),
-            unserved: Vec::new(),
+            node_addresses: NodeAddresses::default(),
+            snat_ports: PortPool::new([]),
         })
     }
 
-    fn snat_ports(&self) -> Result<PortPool, ApplyError> {
+    /// The node's settings may change at run time: they are read with every full pass. If they can't be, the last known stay.
+    fn read_snat_ports(&mut self) -> Result<(), ApplyError> {
         let mut free =
             node::ports::free_ports(self.options.node_ports.clone()).context("cannot tell the free ports")?;
         free.sort_by_key(|range| std::cmp::Reverse(range.len()));
-        Ok(PortPool::new(free))
+        self.snat_ports = PortPool::new(free);
+        Ok(())
     }
 
-    fn report(&mut self, unserved: Vec<Unserved>) {
-        if unserved == self.unserved {
-            return;
-        }
-        for entry in unserved.iter().filter(|entry| !self.unserved.contains(entry)) {
-            tracing::warn!("{entry}");
-        }
-        self.unserved = unserved;
+    /// What concerns all Services comes before any of them.
+    fn follow_rules(&mut self, rules: &NodeRules) -> Result<(), MapError> {
+        self.node_addresses.set_rules(rules);
+        self.node_addresses.write(&mut self.writer.maps)
     }
 
-    fn write_node_maps(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
-        let local = facts.local_addresses();
-        let v4 = self.maps.v4.node_addresses.replace(&keyed::<Addr4>(&local));
-        let v6 = self.maps.v6.node_addresses.replace(&keyed::<Addr6>(&local));
+    fn write_interfaces(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
         let interfaces = wanted
             .keys()
             .map(|ifindex| (*ifindex, interface(facts, *ifindex)));
-        v4.and(v6)
-            .and(self.maps.interfaces.replace(&interfaces.collect()))
+        self.writer.maps.interfaces.replace(&interfaces.collect())
     }
 
     /// Attaches to every device that has no programs yet; one that fails does not stop the others.
@@ -156,35 +144,42 @@ impl BpfDataplane {
 }
 
 impl Dataplane for BpfDataplane {
-    fn apply(&mut self, desired: &Desired, _changes: &Changes) -> Result<Applied, ApplyError> {
-        let mut contents = encode(desired, &mut self.ids);
-        self.report(std::mem::take(&mut contents.unserved));
-        let ports = self.snat_ports()?;
+    fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
+        let node = self.follow_rules(&desired.node);
+        let ports = self.read_snat_ports();
+        let applied = self.writer.apply_all(desired, self.snat_ports, Instant::now());
+        ports?;
+        node.map_err(anyhow::Error::from)?;
+        Ok(applied.map_err(anyhow::Error::from)?)
+    }
+
+    fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
+        if delta.node {
+            return self.apply_all(desired);
+        }
         let applied = self
-            .maps
-            .reconcile(&contents, (&self.ids, ports), &mut self.retired, Instant::now())
-            .map_err(anyhow::Error::from)?;
-        Ok(applied)
+            .writer
+            .apply_delta(desired, delta, self.snat_ports, Instant::now());
+        Ok(applied.map_err(anyhow::Error::from)?)
+    }
+
+    fn count_drift(&mut self) -> Result<usize, ApplyError> {
+        Ok(self.writer.maps.count_drift().map_err(anyhow::Error::from)?)
     }
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
         let wanted = facts.attachments();
-        let written = self.write_node_maps(facts, &wanted);
+        self.node_addresses.set_local(facts.local_addresses());
+        let addresses = self.node_addresses.write(&mut self.writer.maps);
+        let interfaces = self.write_interfaces(facts, &wanted);
         self.attached
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         let attached = self.attach_missing(facts, wanted);
-        written.map_err(anyhow::Error::from)?;
+        addresses.and(interfaces).map_err(anyhow::Error::from)?;
         attached
     }
-}
-
-fn keyed<A: Address>(addresses: &BTreeSet<IpAddr>) -> BTreeMap<A, u32> {
-    addresses
-        .iter()
-        .filter_map(|address| Some((A::from_ip(*address)?, 1)))
-        .collect()
 }
 
 fn interface(facts: &NodeFacts, ifindex: u32) -> Interface {

@@ -1,6 +1,6 @@
 //! A map whose content is known, so that only what differs is written.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeBounds};
 
 use super::maps::{MapError, TypedMap};
 
@@ -54,6 +54,22 @@ impl<K: Ord + Copy, V: Copy + PartialEq> TrackedMap<K, V> {
         Ok(())
     }
 
+    /// Reads the map again and tells how many entries are not as they were written.
+    ///
+    /// # Errors
+    /// When the map can't be read.
+    pub fn count_drift(&mut self) -> Result<usize, MapError> {
+        let found: BTreeMap<K, V> = self.map.entries()?.into_iter().collect();
+        let written = std::mem::replace(&mut self.known, found);
+        self.in_doubt = false;
+        let gone = written.keys().filter(|key| !self.known.contains_key(key));
+        let other = self
+            .known
+            .iter()
+            .filter(|(key, value)| written.get(key) != Some(value));
+        Ok(gone.count() + other.count())
+    }
+
     /// Makes `key` have `value`.
     ///
     /// # Errors
@@ -76,14 +92,34 @@ impl<K: Ord + Copy, V: Copy + PartialEq> TrackedMap<K, V> {
     /// The first failure; the other entries are deleted all the same.
     pub fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) -> Result<(), MapError> {
         let stale: Vec<K> = self.known.keys().filter(|key| !keep(key)).copied().collect();
+        self.remove_all(stale)
+    }
+
+    /// Deletes each entry of a range of keys.
+    ///
+    /// # Errors
+    /// The first failure; the other entries are deleted all the same.
+    pub fn remove_range(&mut self, keys: impl RangeBounds<K>) -> Result<(), MapError> {
+        let stale: Vec<K> = self.known.range(keys).map(|(key, _)| *key).collect();
+        self.remove_all(stale)
+    }
+
+    /// Deletes the entries of these keys, if they are there.
+    ///
+    /// # Errors
+    /// The first failure; the other entries are deleted all the same.
+    pub fn remove_all(&mut self, keys: impl IntoIterator<Item = K>) -> Result<(), MapError> {
         let mut result = Ok(());
-        for key in stale {
+        for key in keys {
             result = result.and(self.remove(key));
         }
         result
     }
 
     fn remove(&mut self, key: K) -> Result<(), MapError> {
+        if !self.known.contains_key(&key) {
+            return Ok(());
+        }
         self.map.remove(&key).inspect_err(|_| self.in_doubt = true)?;
         self.known.remove(&key);
         self.writes.deletes += 1;

@@ -1,55 +1,63 @@
-//! What the Services and EndpointSlices mean for this node.
+//! What one Service and its EndpointSlices mean for this node.
 //!
 //! ```text
-//! Service ─┬─ per family with a cluster IP ─┬─ per port ─┬─ frontends: where its packets are caught
+//! Service ─┬─ per family with a cluster IP ─┬─ per port ─┬─ claims: frontends, where its packets are caught
 //!          │                                │            └─ lists: where they go
 //! ```
 //! A family that the Service has no cluster IP of is not served at all, not even at its external IPs: kube-proxy's rule.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    Cluster, Conflict, Desired, EndpointSlice, Family, Frontend, FrontendAddress, FrontendKey, FrontendKind,
-    ListKey, Masquerade, Node, NodeContext, ObjectName, Scope, Service, ServicePort, ServicePortId,
-    ServicePortSpec, TrafficPolicy, WhenEmpty, endpoints, topology::Here,
+    EndpointList, EndpointSlice, Family, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
+    Masquerade, Node, NodeRules, Scope, Service, ServicePort, ServicePortId, ServicePortSpec, TrafficPolicy,
+    WhenEmpty, endpoints, topology::Here,
 };
 
-/// What this node's dataplane shall do. Equal input gives equal output, whatever the order in which objects came.
-#[must_use]
-pub fn compute(cluster: &Cluster, node: &NodeContext) -> Desired {
-    let slices = slices_by_service(cluster);
-    let own = cluster.nodes.get(&ObjectName::cluster_scoped(&node.name));
-    let here = Here::new(node, own);
-    let mut desired = Desired::default();
-    for service in cluster.services.values() {
-        let ObjectName { namespace, name } = &service.name;
-        let slices = slices
-            .get(&(namespace.as_str(), name.as_str()))
-            .map_or(&[][..], Vec::as_slice);
-        for family in service_families(service) {
-            for spec in &service.ports {
-                Port::new(service, spec, family, own).add_to(&mut desired, slices, here);
-            }
-        }
-    }
-    desired
+/// What the answer depends on beside the Service and its slices.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// This node's object.
+    pub(super) own: Option<&'a Node>,
+    pub(super) here: Here<'a>,
+    pub(super) rules: &'a NodeRules,
 }
 
-/// By namespace and name of the Service; in the order of the slices' names.
-fn slices_by_service(cluster: &Cluster) -> BTreeMap<(&str, &str), Vec<&EndpointSlice>> {
-    let mut by_service: BTreeMap<_, Vec<&EndpointSlice>> = BTreeMap::new();
-    for slice in cluster.endpoint_slices.values() {
-        by_service
-            .entry((slice.name.namespace.as_str(), slice.service.as_str()))
-            .or_default()
-            .push(slice);
+/// What a Service asks for. Whether it gets every frontend depends on who else claims it.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) service_ports: BTreeMap<ServicePortId, ServicePort>,
+    pub(super) lists: BTreeMap<ListKey, EndpointList>,
+    /// By address and port: at most one claim of each Service port.
+    pub(super) claims: BTreeMap<FrontendKey, Vec<Frontend>>,
+}
+
+impl Wishes {
+    /// Of a Service whose `slices` come in the order of their names.
+    pub(super) fn of(service: &Service, slices: &[&EndpointSlice], place: Place<'_>) -> Self {
+        let mut wishes = Self::default();
+        for family in service_families(service) {
+            for spec in &service.ports {
+                Port::new(service, spec, family, place).add_to(&mut wishes, slices);
+            }
+        }
+        wishes
     }
-    by_service
+
+    /// A Service port may name an address twice, say as external IP and as load balancer IP: the first counts.
+    fn claim(&mut self, key: FrontendKey, frontend: Frontend) {
+        let claims = self.claims.entry(key).or_default();
+        let known = claims
+            .iter_mut()
+            .find(|known| known.service_port == frontend.service_port);
+        match known {
+            Some(known) if frontend.rank() < known.rank() => *known = frontend,
+            Some(_) => {}
+            None => claims.push(frontend),
+        }
+    }
 }
 
 fn service_families(service: &Service) -> impl Iterator<Item = Family> {
@@ -70,12 +78,12 @@ struct Port<'a> {
     service: &'a Service,
     spec: &'a ServicePortSpec,
     family: Family,
-    own: Option<&'a Node>,
+    place: Place<'a>,
     id: ServicePortId,
 }
 
 impl<'a> Port<'a> {
-    fn new(service: &'a Service, spec: &'a ServicePortSpec, family: Family, own: Option<&'a Node>) -> Self {
+    fn new(service: &'a Service, spec: &'a ServicePortSpec, family: Family, place: Place<'a>) -> Self {
         let id = ServicePortId {
             service: service.name.clone(),
             port: spec.name.clone(),
@@ -85,41 +93,41 @@ impl<'a> Port<'a> {
             service,
             spec,
             family,
-            own,
+            place,
             id,
         }
     }
 
-    fn add_to(&self, desired: &mut Desired, slices: &[&EndpointSlice], here: Here<'_>) {
+    fn add_to(&self, wishes: &mut Wishes, slices: &[&EndpointSlice]) {
+        let here = self.place.here;
         let candidates = endpoints::join(slices, self.family, &self.id, here);
         let any_usable = endpoints::any_usable(&candidates);
         for (kind, address, port) in self.addresses() {
             let frontend = self.frontend(kind, any_usable);
             for scope in [frontend.external_clients, frontend.internal_clients] {
-                let key = ListKey {
-                    service_port: self.id.clone(),
-                    family: self.family,
-                    scope,
-                };
-                desired
-                    .lists
-                    .entry(key)
-                    .or_insert_with(|| endpoints::usable(&candidates, scope, here));
+                let list = || endpoints::usable(&candidates, scope, here);
+                wishes.lists.entry(self.list_key(scope)).or_insert_with(list);
             }
-            claim(
-                desired,
-                FrontendKey {
-                    address,
-                    port,
-                    protocol: self.spec.protocol,
-                },
-                frontend,
-            );
+            let key = FrontendKey {
+                address,
+                port,
+                protocol: self.spec.protocol,
+            };
+            wishes.claim(key, frontend);
         }
-        desired
+        let service_port = || self.service_port();
+        wishes
             .service_ports
             .entry(self.id.clone())
-            .or_insert_with(|| self.service_port());
+            .or_insert_with(service_port);
+    }
+
+    fn list_key(&self, scope: Scope) -> ListKey {
+        ListKey {
+            service_port: self.id.clone(),
+            family: self.family,
+            scope,
+        }
     }
 
     /// Where the port is reached, in the order in which kube-proxy's rules are tried.
@@ -157,9 +165,17 @@ impl<'a> Port<'a> {
             service_port: self.id.clone(),
             external_clients: scope(policy),
             internal_clients,
-            masquerade: masquerade(kind, policy),
+            masquerade: self.masquerade(kind, policy),
             when_empty: when_empty(policy, any_usable),
             source_ranges: self.source_ranges(kind),
+        }
+    }
+
+    fn masquerade(&self, kind: FrontendKind, policy: TrafficPolicy) -> Masquerade {
+        match (kind, policy) {
+            (FrontendKind::ClusterIP, _) => self.place.rules.of(self.family).masquerade,
+            (_, TrafficPolicy::Cluster) => Masquerade::Always,
+            (_, TrafficPolicy::Local) => Masquerade::Node,
         }
     }
 
@@ -179,7 +195,7 @@ impl<'a> Port<'a> {
             .filter(in_family)
             .map(IpNet::trunc)
             .collect();
-        let own = self.own.map_or(&[][..], |node| &node.addresses);
+        let own = self.place.own.map_or(&[][..], |node| &node.addresses);
         if ranges
             .iter()
             .any(|range| own.iter().any(|address| range.contains(address)))
@@ -200,34 +216,11 @@ impl<'a> Port<'a> {
                 .filter(|_| service.external_traffic_policy == TrafficPolicy::Local),
             internal_traffic_policy: service.internal_traffic_policy,
             external_traffic_policy: service.external_traffic_policy,
+            externally_accessible: self.spec.node_port.is_some()
+                || !service.external_ips.is_empty()
+                || !service.load_balancer_ips.is_empty(),
+            source_ranges: !service.load_balancer_ips.is_empty() && !service.source_ranges.is_empty(),
         }
-    }
-}
-
-/// The first to come keeps a frontend, but a cluster IP is its Service's own: nobody else can take it by naming it as an
-/// external IP.
-fn claim(desired: &mut Desired, key: FrontendKey, frontend: Frontend) {
-    match desired.frontends.entry(key) {
-        Entry::Vacant(free) => {
-            free.insert(frontend);
-        }
-        Entry::Occupied(mut taken) if taken.get().service_port != frontend.service_port => {
-            let ousts = |new: &Frontend, old: &Frontend| {
-                new.kind == FrontendKind::ClusterIP && old.kind != FrontendKind::ClusterIP
-            };
-            let loser = if ousts(&frontend, taken.get()) {
-                taken.insert(frontend)
-            } else {
-                frontend
-            };
-            desired.conflicts.push(Conflict {
-                frontend: taken.key().clone(),
-                winner: taken.get().service_port.clone(),
-                loser: loser.service_port,
-            });
-        }
-        // One Service port may name an address twice, say as external IP and as load balancer IP.
-        Entry::Occupied(_) => {}
     }
 }
 
@@ -235,14 +228,6 @@ const fn scope(policy: TrafficPolicy) -> Scope {
     match policy {
         TrafficPolicy::Cluster => Scope::Cluster,
         TrafficPolicy::Local => Scope::Local,
-    }
-}
-
-const fn masquerade(kind: FrontendKind, policy: TrafficPolicy) -> Masquerade {
-    match (kind, policy) {
-        (FrontendKind::ClusterIP, _) => Masquerade::OffCluster,
-        (_, TrafficPolicy::Cluster) => Masquerade::Always,
-        (_, TrafficPolicy::Local) => Masquerade::Node,
     }
 }
 

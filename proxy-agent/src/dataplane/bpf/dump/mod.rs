@@ -4,7 +4,7 @@ mod rows;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-pub use self::rows::{CounterRow, EndpointRow, FlowRow, Row, ServiceRow};
+pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Row, ServiceRow};
 use super::object::PinDir;
 use crate::model::{Family, Protocol};
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use aya::{
 };
 use proxy_common::{
     Addr4, Addr6, Address, Counter, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags,
-    FrontendKey, FrontendKind, Port, ServiceName, TCP, UDP,
+    FrontendKey, FrontendKind, Limits, Port, ServiceName, TCP, UDP,
 };
 
 /// The frontends.
@@ -28,6 +28,41 @@ pub fn services(pins: &PinDir) -> Result<Vec<ServiceRow>> {
     rows.sort();
     Ok(rows)
 }
+
+/// The Service ports that are not served, or not entirely.
+///
+/// # Errors
+/// When nothing is pinned there, or it can't be read.
+pub fn limits(pins: &PinDir) -> Result<Vec<LimitRow>> {
+    let rows = names(pins)?.into_values().flat_map(|name| {
+        let limits = LIMITS.iter().filter(move |(limit, _)| name.limits().has(*limit));
+        limits.map(move |(_, meaning)| LimitRow {
+            service: name.text().to_owned(),
+            protocol: protocol(name.protocol()),
+            limit: meaning,
+        })
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort();
+    Ok(rows)
+}
+
+const LIMITS: [(Limits, &str); 5] = [
+    (Limits::PROTOCOL, "not served: SCTP"),
+    (
+        Limits::EXTERNAL_POLICY_LOCAL,
+        "not served at NodePorts, external IPs and load balancer IPs: externalTrafficPolicy Local",
+    ),
+    (
+        Limits::SOURCE_RANGES,
+        "not served at load balancer IPs: loadBalancerSourceRanges",
+    ),
+    (Limits::SESSION_AFFINITY, "served without session affinity"),
+    (
+        Limits::OFF_CLUSTER,
+        "clients from outside of the cluster keep their address at cluster IPs",
+    ),
+];
 
 /// The endpoint lists.
 ///

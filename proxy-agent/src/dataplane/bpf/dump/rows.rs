@@ -39,6 +39,17 @@ pub struct ServiceRow {
     pub endpoints: Vec<String>,
 }
 
+/// Something that a Service port asks for and does not get.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LimitRow {
+    /// `namespace/name:port`.
+    pub service: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// What, and where.
+    pub limit: &'static str,
+}
+
 /// An endpoint of a Service port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct EndpointRow {
@@ -120,6 +131,18 @@ impl Row for ServiceRow {
             self.protocol.to_string(),
             masquerade.to_owned(),
             endpoints,
+        ]
+    }
+}
+
+impl Row for LimitRow {
+    const HEADER: &'static [&'static str] = &["service", "protocol", "limit"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.service.clone(),
+            self.protocol.to_string(),
+            self.limit.to_owned(),
         ]
     }
 }

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, fmt};
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, ServiceName,
-    TCP, UDP,
+    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Limits, Port,
+    ServiceName, TCP, UDP,
 };
 
-use super::ids::Ids;
+use super::ids::{Ids, ListOwner};
 use crate::model::{
-    self, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, Protocol, Scope, WhenEmpty,
+    self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, NodeRules, Protocol,
+    Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
 };
 
 /// What the maps shall hold.
@@ -22,7 +23,20 @@ pub struct Contents {
     /// The maps of IPv6.
     pub v6: FamilyContents<Addr6>,
     /// What the programs cannot serve, in words.
-    pub unserved: Vec<Unserved>,
+    pub unserved: BTreeMap<model::FrontendKey, Unserved>,
+}
+
+/// What the maps shall not hold any more.
+#[derive(Clone, Debug, Default)]
+pub struct Gone {
+    /// Of `SERVICES`.
+    pub services: Vec<u32>,
+    /// Of `FRONTENDS4`.
+    pub frontends4: Vec<FrontendKey<Addr4>>,
+    /// Of `FRONTENDS6`.
+    pub frontends6: Vec<FrontendKey<Addr6>>,
+    /// Lists that no frontend names any more.
+    pub lists: Vec<u32>,
 }
 
 /// What the maps of one family shall hold.
@@ -56,6 +70,21 @@ pub struct Unserved {
     pub partly: bool,
 }
 
+impl Unserved {
+    fn new(
+        key: &model::FrontendKey,
+        frontend: &model::Frontend,
+        (reason, partly): (&'static str, bool),
+    ) -> Self {
+        Self {
+            service: frontend.service_port.to_string(),
+            frontend: key.to_string(),
+            reason,
+            partly,
+        }
+    }
+}
+
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -72,45 +101,169 @@ impl fmt::Display for Unserved {
 /// Encodes `desired`, with ids from `ids`.
 #[must_use]
 pub fn encode(desired: &Desired, ids: &mut Ids) -> Contents {
-    let mut contents = Contents::default();
-    for (key, frontend) in &desired.frontends {
-        let label = || (frontend.service_port.to_string(), key.to_string());
-        if let Some((reason, partly)) = limitation(key, frontend, desired) {
-            let (service, frontend) = label();
-            contents.unserved.push(Unserved {
-                service,
-                frontend,
-                reason,
-                partly,
-            });
-            if !partly {
-                continue;
-            }
-        }
-        match key.address.family() {
-            Family::V4 => add::<Addr4>(
-                key,
-                frontend,
-                desired,
-                ids,
-                &mut contents.services,
-                &mut contents.v4,
-            ),
-            Family::V6 => add::<Addr6>(
-                key,
-                frontend,
-                desired,
-                ids,
-                &mut contents.services,
-                &mut contents.v6,
-            ),
-        }
-    }
+    let mut encoder = Encoder::new(desired, ids);
+    desired
+        .service_ports
+        .keys()
+        .for_each(|id| encoder.service_port(id));
+    desired.lists.keys().for_each(|key| encoder.list(key));
+    desired.frontends.keys().for_each(|key| encoder.frontend(key));
+    let contents = encoder.contents;
     ids.retain(
         |service| contents.services.contains_key(&service),
         |list| contents.v4.lists.contains_key(&list) || contents.v6.lists.contains_key(&list),
     );
     contents
+}
+
+/// Encodes what `delta` names of `desired`, and tells what of it is no more.
+#[must_use]
+pub fn encode_delta(desired: &Desired, delta: &Delta, ids: &mut Ids) -> (Contents, Gone) {
+    let mut encoder = Encoder::new(desired, ids);
+    delta.service_ports.iter().for_each(|id| encoder.service_port(id));
+    delta.lists.iter().for_each(|key| encoder.list(key));
+    delta.frontends.iter().for_each(|key| encoder.frontend(key));
+    let Encoder {
+        contents, mut gone, ..
+    } = encoder;
+    let gone_ports = delta
+        .service_ports
+        .iter()
+        .filter(|id| !desired.service_ports.contains_key(id));
+    gone.services
+        .extend(gone_ports.filter_map(|id| ids.forget_service(id, number(id.protocol))));
+    gone.lists = ids.take_replaced();
+    (contents, gone)
+}
+
+struct Encoder<'a> {
+    desired: &'a Desired,
+    ids: &'a mut Ids,
+    contents: Contents,
+    gone: Gone,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(desired: &'a Desired, ids: &'a mut Ids) -> Self {
+        Self {
+            desired,
+            ids,
+            contents: Contents::default(),
+            gone: Gone::default(),
+        }
+    }
+
+    fn service_port(&mut self, id: &ServicePortId) {
+        let Some(port) = self.desired.service_ports.get(id) else {
+            return;
+        };
+        let protocol = number(id.protocol);
+        let name =
+            ServiceName::new(&id.to_string(), protocol).with_limits(limits(id, port, &self.desired.node));
+        self.contents
+            .services
+            .insert(self.ids.service(id, protocol), name);
+    }
+
+    fn list(&mut self, key: &ListKey) {
+        let is_served = key.service_port.protocol != Protocol::Sctp;
+        match self.desired.lists.get(key).filter(|_| is_served) {
+            Some(list) => self.put_list(key, list),
+            None => self.forget_list(key),
+        }
+    }
+
+    fn put_list(&mut self, key: &ListKey, list: &EndpointList) {
+        let id = self.list_id(key, list);
+        if id == 0 {
+            return;
+        }
+        match key.family {
+            Family::V4 => drop(self.contents.v4.lists.insert(id, endpoints(list))),
+            Family::V6 => drop(self.contents.v6.lists.insert(id, endpoints(list))),
+        }
+    }
+
+    fn forget_list(&mut self, key: &ListKey) {
+        let service = self
+            .ids
+            .known_service(&key.service_port, number(key.service_port.protocol));
+        let owner = |service| ListOwner {
+            service,
+            family: key.family,
+            scope: key.scope,
+        };
+        if let Some(service) = service {
+            self.ids.forget_list(&owner(service));
+        }
+    }
+
+    fn list_id(&mut self, key: &ListKey, list: &EndpointList) -> u32 {
+        let service = self
+            .ids
+            .service(&key.service_port, number(key.service_port.protocol));
+        self.ids.list(service, key, list)
+    }
+
+    fn frontend(&mut self, key: &model::FrontendKey) {
+        let wanted = self.desired.frontends.get(key);
+        let limitation = wanted.and_then(|frontend| limitation(key, frontend, self.desired));
+        if let Some((unserved, frontend)) = limitation.zip(wanted) {
+            let unserved = Unserved::new(key, frontend, unserved);
+            self.contents.unserved.insert(key.clone(), unserved);
+        }
+        let value = wanted
+            .filter(|_| limitation.is_none_or(|(_, partly)| partly))
+            .map(|frontend| self.value(key, frontend));
+        match key.address.family() {
+            Family::V4 => put_frontend(key, value, &mut self.contents.v4, &mut self.gone.frontends4),
+            Family::V6 => put_frontend(key, value, &mut self.contents.v6, &mut self.gone.frontends6),
+        }
+    }
+
+    fn value(&mut self, key: &model::FrontendKey, frontend: &model::Frontend) -> Frontend {
+        let id = &frontend.service_port;
+        let service = self.ids.service(id, number(id.protocol));
+        let list_key = frontend.list_key(key.address.family(), frontend.internal_clients);
+        let none = EndpointList::default();
+        let list = self.desired.lists.get(&list_key).unwrap_or(&none);
+        let id = self.ids.list(service, &list_key, list);
+        let len = u32::try_from(list.endpoints.len()).unwrap_or(u32::MAX);
+        let value = Frontend::new(service, kind(frontend.kind), flags(frontend));
+        match frontend.internal_clients {
+            Scope::Cluster => value.with_cluster_list(id, len),
+            Scope::Local => value.with_local_list(id, len),
+        }
+    }
+}
+
+fn put_frontend<A: Address>(
+    key: &model::FrontendKey,
+    value: Option<Frontend>,
+    contents: &mut FamilyContents<A>,
+    gone: &mut Vec<FrontendKey<A>>,
+) {
+    let Some(key) = frontend_key(key) else { return };
+    match value {
+        Some(value) => drop(contents.frontends.insert(key, value)),
+        None => gone.push(key),
+    }
+}
+
+/// What of a Service port the programs cannot serve.
+fn limits(id: &ServicePortId, port: &ServicePort, node: &NodeRules) -> Limits {
+    let off_cluster = |family: &Family| node.of(*family).masquerade == Masquerade::OffCluster;
+    let external_local = port.externally_accessible && port.external_traffic_policy == TrafficPolicy::Local;
+    [
+        (id.protocol == Protocol::Sctp, Limits::PROTOCOL),
+        (external_local, Limits::EXTERNAL_POLICY_LOCAL),
+        (port.source_ranges, Limits::SOURCE_RANGES),
+        (port.session_affinity.is_some(), Limits::SESSION_AFFINITY),
+        (Family::ALL.iter().any(off_cluster), Limits::OFF_CLUSTER),
+    ]
+    .into_iter()
+    .filter(|(applies, _)| *applies)
+    .fold(Limits::NONE, |all, (_, limit)| all.with(limit))
 }
 
 fn limitation(
@@ -140,56 +293,11 @@ fn limitation(
     }
 }
 
-fn add<A: Address>(
-    key: &model::FrontendKey,
-    frontend: &model::Frontend,
-    desired: &Desired,
-    ids: &mut Ids,
-    services: &mut BTreeMap<u32, ServiceName>,
-    contents: &mut FamilyContents<A>,
-) {
-    let protocol = number(key.protocol);
-    let service = ids.service(&frontend.service_port, protocol);
-    services.insert(
-        service,
-        ServiceName::new(&frontend.service_port.to_string(), protocol),
-    );
-    let mut list = |scope| {
-        let key = ListKey {
-            service_port: frontend.service_port.clone(),
-            family: key.address.family(),
-            scope,
-        };
-        let endpoints = desired.lists.get(&key).map(endpoints::<A>).unwrap_or_default();
-        let id = ids.list(
-            service,
-            &key,
-            desired.lists.get(&key).unwrap_or(&EndpointList::default()),
-        );
-        let len = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-        if id != 0 {
-            contents.lists.insert(id, endpoints);
-        }
-        (id, len)
-    };
-    let value = match frontend.internal_clients {
-        Scope::Cluster => {
-            let (id, len) = list(Scope::Cluster);
-            Frontend::new(service, kind(frontend.kind), flags(frontend)).with_cluster_list(id, len)
-        }
-        Scope::Local => {
-            let (id, len) = list(Scope::Local);
-            Frontend::new(service, kind(frontend.kind), flags(frontend)).with_local_list(id, len)
-        }
-    };
-    if let Some(key) = frontend_key(key) {
-        contents.frontends.insert(key, value);
-    }
-}
-
 fn frontend_key<A: Address>(key: &model::FrontendKey) -> Option<FrontendKey<A>> {
     let (port, protocol) = (Port::new(key.port), number(key.protocol));
     match key.address {
+        // There the NodePorts stand.
+        FrontendAddress::Ip(address) if address.is_unspecified() => None,
         FrontendAddress::Ip(address) => Some(FrontendKey::new(A::from_ip(address)?, port, protocol)),
         FrontendAddress::AnyNode(_) => Some(FrontendKey::node_port(port, protocol)),
     }

@@ -4,7 +4,7 @@ use proxy_common::{
     Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, TCP, UDP,
 };
 
-use super::{Contents, encode};
+use super::{Contents, FamilyContents, encode};
 use crate::{
     dataplane::bpf::ids::Ids,
     model::{
@@ -28,6 +28,8 @@ fn web(protocol: Protocol) -> (Desired, model::Frontend) {
             health_check_node_port: None,
             internal_traffic_policy: TrafficPolicy::Cluster,
             external_traffic_policy: TrafficPolicy::Cluster,
+            externally_accessible: false,
+            source_ranges: false,
         },
     );
     for (family, scope, endpoints) in [
@@ -83,6 +85,15 @@ fn v6(text: &str) -> Addr6 {
     Addr6::from_ip(text.parse().unwrap()).unwrap()
 }
 
+/// The endpoints behind a frontend.
+fn endpoints_of<A: Address>(contents: &FamilyContents<A>, frontend: &Frontend) -> Vec<Endpoint<A>> {
+    contents
+        .lists
+        .get(&frontend.list().0)
+        .cloned()
+        .unwrap_or_default()
+}
+
 /// What becomes of a TCP frontend at 10.96.0.1:80 that `change` has changed.
 fn one(change: impl FnOnce(&mut model::Frontend)) -> Contents {
     let (mut desired, mut frontend) = web(Protocol::Tcp);
@@ -98,7 +109,7 @@ fn value(contents: &Contents) -> Frontend {
 }
 
 fn reasons(contents: &Contents) -> Vec<String> {
-    contents.unserved.iter().map(ToString::to_string).collect()
+    contents.unserved.values().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -113,7 +124,7 @@ fn a_frontend_names_its_service_its_kind_and_its_list() {
         let wanted = Frontend::new(1, expected, FrontendFlags::NONE).with_cluster_list(1, 2);
         assert_eq!(value(&contents), wanted, "{kind:?}");
         let endpoints = ["10.0.0.1", "10.0.0.2"].map(|at| Endpoint::new(v4(at), Port::new(8080)));
-        assert_eq!(contents.v4.lists, [(1, endpoints.to_vec())].into());
+        assert_eq!(endpoints_of(&contents.v4, &wanted), endpoints);
         let name = contents.services[&1];
         assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
         assert_eq!(reasons(&contents), [""; 0]);
@@ -140,9 +151,9 @@ fn internal_traffic_policy_local_spreads_over_the_local_list() {
     });
     let value = value(&contents);
     assert!(value.flags().has(FrontendFlags::LOCAL));
-    assert_eq!((value.list(), value.list_ids()), ((1, 1), [0, 1]));
+    assert_eq!((value.list().1, value.list_ids()[0]), (1, 0));
     let endpoint = Endpoint::new(v4("10.0.0.2"), Port::new(8080));
-    assert_eq!(contents.v4.lists, [(1, vec![endpoint])].into());
+    assert_eq!(endpoints_of(&contents.v4, &value), [endpoint]);
 }
 
 #[test]
@@ -182,13 +193,13 @@ fn all_frontends_of_a_service_port_in_a_family_share_one_list_and_node_ports_sta
     let lists4: Vec<_> = contents.v4.frontends.values().map(list_of).collect();
     let lists6: Vec<_> = contents.v6.frontends.values().map(list_of).collect();
     assert_eq!(lists4, [(1, (1, 2)); 3]);
-    assert_eq!(lists6, [(1, (2, 2)); 2]);
+    assert_eq!(lists6, [(1, (3, 2)); 2]);
     let node_port4 = FrontendKey::<Addr4>::node_port(Port::new(30_080), UDP);
     let node_port6 = FrontendKey::<Addr6>::node_port(Port::new(30_080), UDP);
     assert!(contents.v4.frontends.contains_key(&node_port4));
     assert!(contents.v6.frontends.contains_key(&node_port6));
     assert_eq!(
-        contents.v6.lists[&2][0],
+        contents.v6.lists[&3][0],
         Endpoint::new(v6("fd00::1"), Port::new(8080))
     );
 }
@@ -198,6 +209,7 @@ fn tcp_and_udp_of_one_port_are_two_service_ports_with_their_own_lists() {
     let (mut desired, tcp) = web(Protocol::Tcp);
     let (other, udp) = web(Protocol::Udp);
     desired.lists.extend(other.lists);
+    desired.service_ports.extend(other.service_ports);
     desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), tcp);
     desired.frontends.insert(at("10.96.0.1", Protocol::Udp), udp);
     let contents = encode(&desired, &mut Ids::default());
@@ -207,7 +219,7 @@ fn tcp_and_udp_of_one_port_are_two_service_ports_with_their_own_lists() {
         .values()
         .map(|frontend| (frontend.service(), frontend.list().0))
         .collect();
-    assert_eq!(ids, [(1, 1), (2, 2)]);
+    assert_eq!(ids, [(1, 1), (2, 5)]);
     let protocols: Vec<u8> = contents.services.values().map(|name| name.protocol()).collect();
     assert_eq!(protocols, [TCP, UDP]);
 }
@@ -227,9 +239,7 @@ fn what_the_programs_cannot_serve_is_left_to_the_stack_and_named() {
         (ranges, "loadBalancerSourceRanges"),
         (sctp, "SCTP"),
     ] {
-        assert!(
-            contents.v4.frontends.is_empty() && contents.v4.lists.is_empty() && contents.services.is_empty()
-        );
+        assert!(contents.v4.frontends.is_empty());
         let told = reasons(&contents);
         assert_eq!(told.len(), 1);
         let start = "default/web:http at 10.96.0.1:80/";
@@ -285,9 +295,11 @@ fn equal_input_gives_equal_contents_and_what_comes_back_has_new_ids() {
     assert_eq!(again.v4.frontends, first.v4.frontends);
     assert_eq!(again.v6.lists, first.v6.lists);
 
-    let mut single = desired.clone();
-    single.frontends.remove(&at("fd00:96::1", Protocol::Tcp));
-    let _ = encode(&single, &mut ids);
+    let mut changed = desired.clone();
+    changed
+        .lists
+        .retain(|key, _| key.family == Family::V4 || key.scope == Scope::Local);
+    let _ = encode(&changed, &mut ids);
     let back = encode(&desired, &mut ids);
     let list6 = |contents: &Contents| {
         contents
@@ -302,8 +314,8 @@ fn equal_input_gives_equal_contents_and_what_comes_back_has_new_ids() {
     assert_eq!(back.v4.frontends, first.v4.frontends);
     assert_eq!(
         (list6(&first), list6(&back)),
-        (2, 3),
-        "list 2 may have been deleted meanwhile"
+        (3, 5),
+        "list 3 may have been deleted meanwhile"
     );
 
     let _ = encode(&Desired::default(), &mut ids);

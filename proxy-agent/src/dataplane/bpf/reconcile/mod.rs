@@ -16,7 +16,7 @@ use proxy_common::{
 };
 
 use super::{
-    encode::{Contents, FamilyContents},
+    encode::{Contents, FamilyContents, Gone},
     ids::{Ids, ListOwner},
     maps::MapError,
     tracked_map::{TrackedMap, Writes},
@@ -99,12 +99,51 @@ impl Maps {
             .and(self.v6.write(&contents.v6))
             .and(self.services.retain(|id| contents.services.contains_key(id)))
             .and(self.delete_lists(contents, retired, now))?;
+        Ok(self.applied(retired))
+    }
+
+    /// Makes the maps hold `contents` and nothing of `gone`; all else they hold already.
+    ///
+    /// # Errors
+    /// The first failure: then [`Self::reconcile`] is to be called next.
+    pub fn apply(
+        &mut self,
+        (contents, gone): (&Contents, &Gone),
+        (ids, ports): (&Ids, PortPool),
+        retired: &mut Retired,
+        now: Instant,
+    ) -> Result<Applied, MapError> {
+        let (next_list, next_service) = ids.next();
+        self.settings
+            .set(0, Settings::new(ports, next_list, next_service))?;
+        self.services.set_all(&contents.services)?;
+        self.v4.set(&contents.v4)?;
+        self.v6.set(&contents.v6)?;
+        self.v4.frontends.remove_all(gone.frontends4.iter().copied())?;
+        self.v6.frontends.remove_all(gone.frontends6.iter().copied())?;
+        self.services.remove_all(gone.services.iter().copied())?;
+        let doomed = retired.and_due(&gone.lists, now);
+        self.v4.delete_lists(&doomed).and(self.v6.delete_lists(&doomed))?;
+        Ok(self.applied(retired))
+    }
+
+    /// In how many entries the maps are not as they were written.
+    ///
+    /// # Errors
+    /// When one can't be read.
+    pub fn count_drift(&mut self) -> Result<usize, MapError> {
+        let node = self.settings.count_drift()? + self.interfaces.count_drift()?;
+        let names = self.services.count_drift()?;
+        Ok(node + names + self.v4.count_drift()? + self.v6.count_drift()?)
+    }
+
+    fn applied(&mut self, retired: &Retired) -> Applied {
         let Writes { updates, deletes } = self.take_writes();
-        Ok(Applied {
+        Applied {
             updates,
             deletes,
             again_in: (!retired.lists.is_empty()).then_some(GRACE),
-        })
+        }
     }
 
     fn settle(&mut self) -> Result<(), MapError> {
@@ -147,6 +186,15 @@ impl Retired {
     fn due(&mut self, present: &BTreeSet<u32>, in_use: &BTreeSet<u32>, now: Instant) -> BTreeSet<u32> {
         let unused: BTreeSet<u32> = present.difference(in_use).copied().collect();
         self.lists.retain(|list, _| unused.contains(list));
+        self.add_and_take(unused, now)
+    }
+
+    /// As [`Self::due`], when only `more` have become unused.
+    fn and_due(&mut self, more: &[u32], now: Instant) -> BTreeSet<u32> {
+        self.add_and_take(more.iter().copied(), now)
+    }
+
+    fn add_and_take(&mut self, unused: impl IntoIterator<Item = u32>, now: Instant) -> BTreeSet<u32> {
         for list in unused {
             self.lists.entry(list).or_insert(now);
         }
@@ -164,7 +212,18 @@ impl<A: Address> FamilyMaps<A> {
         self.members.settle()
     }
 
+    fn count_drift(&mut self) -> Result<usize, MapError> {
+        let lists = self.endpoints.count_drift()? + self.members.count_drift()?;
+        Ok(lists + self.frontends.count_drift()? + self.node_addresses.count_drift()?)
+    }
+
+    /// Writes all that is in `contents` and deletes each frontend that is not.
     fn write(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
+        let frontends = |key: &FrontendKey<A>| contents.frontends.contains_key(key);
+        self.set(contents).and(self.frontends.retain(frontends))
+    }
+
+    fn set(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
         let mut result = Ok(());
         let mut incomplete = BTreeSet::new();
         for (list, endpoints) in &contents.lists {
@@ -178,7 +237,7 @@ impl<A: Address> FamilyMaps<A> {
                 result = result.and(self.frontends.set(*key, *frontend));
             }
         }
-        result.and(self.frontends.retain(|key| contents.frontends.contains_key(key)))
+        result
     }
 
     fn write_list(&mut self, list: u32, endpoints: &[Endpoint<A>]) -> Result<(), MapError> {
@@ -200,12 +259,15 @@ impl<A: Address> FamilyMaps<A> {
     }
 
     fn delete_lists(&mut self, doomed: &BTreeSet<u32>) -> Result<(), MapError> {
-        if doomed.is_empty() {
-            return Ok(());
+        let mut result = Ok(());
+        for list in doomed {
+            let slots = EndpointKey::new(*list, 0)..=EndpointKey::new(*list, u32::MAX);
+            let members = MemberKey::first_of(*list)..MemberKey::first_of(list.saturating_add(1));
+            result = result
+                .and(self.endpoints.remove_range(slots))
+                .and(self.members.remove_range(members));
         }
-        self.endpoints
-            .retain(|key| !doomed.contains(&key.list()))
-            .and(self.members.retain(|key| !doomed.contains(&key.list())))
+        result
     }
 
     fn take_writes(&mut self) -> Writes {

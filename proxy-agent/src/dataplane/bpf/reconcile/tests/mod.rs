@@ -9,19 +9,19 @@ use self::{
     kernel::Kernel,
     wanted::{Web, desired, web},
 };
-use super::{GRACE, Maps, Retired};
+use super::{GRACE, Retired};
 use crate::{
     dataplane::{
         Applied,
         bpf::{
             encode::{Contents, encode},
-            ids::Ids,
             maps::MapError,
             memory::{Faults, FullMap},
             tracked_map::TrackedMap,
+            writer::Writer,
         },
     },
-    model::Desired,
+    model::{Delta, Desired},
 };
 
 mod kernel;
@@ -30,37 +30,43 @@ mod wanted;
 /// An agent that writes into `kernel`.
 struct Agent {
     kernel: Kernel,
-    maps: Maps,
-    ids: Ids,
-    retired: Retired,
+    writer: Writer,
+    /// What the last pass has written, if it went well.
+    holds: Option<Desired>,
 }
 
 impl Agent {
     fn start(kernel: &Kernel) -> Self {
-        let maps = kernel.open();
         Self {
             kernel: kernel.clone(),
-            ids: maps.restore_ids(),
-            maps,
-            retired: Retired::default(),
+            writer: Writer::new(kernel.open()),
+            holds: None,
         }
     }
 
+    /// Writes everything.
     fn pass(&mut self, desired: &Desired) -> Result<Applied, MapError> {
-        let contents = encode(desired, &mut self.ids);
-        let ports = PortPool::new([1_024..=29_999]);
-        self.maps.reconcile(
-            &contents,
-            (&self.ids, ports),
-            &mut self.retired,
-            self.kernel.now(),
-        )
+        let applied = self.writer.apply_all(desired, ports(), self.kernel.now());
+        self.holds = applied.is_ok().then(|| desired.clone());
+        applied
+    }
+
+    /// Writes what is different from the last time, or everything if that did not go well.
+    fn change(&mut self, desired: &Desired) -> Result<Applied, MapError> {
+        let Some(before) = self.holds.take() else {
+            return self.pass(desired);
+        };
+        let delta = Delta::between(&before, desired);
+        let now = self.kernel.now();
+        let applied = self.writer.apply_delta(desired, &delta, ports(), now);
+        self.holds = applied.is_ok().then(|| desired.clone());
+        applied
     }
 
     /// Repeats the pass until nothing fails.
     fn converge(&mut self, desired: &Desired) -> Applied {
         for _ in 0..10_000 {
-            if let Ok(applied) = self.pass(desired) {
+            if let Ok(applied) = self.change(desired) {
                 return applied;
             }
         }
@@ -72,8 +78,12 @@ impl Agent {
         while self.converge(desired).again_in.is_some() {
             self.kernel.wait(GRACE);
         }
-        encode(desired, &mut self.ids.clone())
+        encode(desired, &mut self.writer.ids().clone())
     }
+}
+
+fn ports() -> PortPool {
+    PortPool::new([1_024..=29_999])
 }
 
 fn fresh() -> (Kernel, Agent) {
@@ -85,15 +95,17 @@ fn fresh() -> (Kernel, Agent) {
 #[derive(Clone, Debug)]
 enum Step {
     Want(Vec<Option<Web>>),
+    WantAnew(Vec<Option<Web>>),
     Again,
     Wait(u64),
     Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let webs = vec(option::weighted(0.7, wanted::any_web()), wanted::SERVICES);
+    let webs = || vec(option::weighted(0.7, wanted::any_web()), wanted::SERVICES);
     let step = prop_oneof![
-        4 => webs.prop_map(Step::Want),
+        4 => webs().prop_map(Step::Want),
+        1 => webs().prop_map(Step::WantAnew),
         2 => Just(Step::Again),
         2 => (0..1_500_u64).prop_map(Step::Wait),
         1 => Just(Step::Restart),
@@ -118,6 +130,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Want(webs) => {
+                    wanted = desired(&webs);
+                    let _ = agent.change(&wanted);
+                }
+                Step::WantAnew(webs) => {
                     wanted = desired(&webs);
                     let _ = agent.pass(&wanted);
                 }
@@ -249,7 +265,7 @@ fn frontends_that_do_not_fit_cost_no_other_service_its_changes_and_no_old_list_i
     let kernel = Kernel::new(Faults::none());
     let mut agent = Agent::start(&kernel);
     agent.converge(&desired(&[Some(web(1))]));
-    agent.maps.v4.frontends = TrackedMap::load(FullMap {
+    agent.writer.maps.v4.frontends = TrackedMap::load(FullMap {
         map: kernel.v4.frontends.clone(),
         capacity: 2,
     })
@@ -289,7 +305,7 @@ fn a_list_that_does_not_fit_leaves_its_frontends_at_the_old_one() {
     let kernel = Kernel::new(Faults::none());
     let mut agent = Agent::start(&kernel);
     agent.converge(&desired(&[Some(web(0b1)), Some(web(0b1))]));
-    agent.maps.v4.endpoints = TrackedMap::load(FullMap {
+    agent.writer.maps.v4.endpoints = TrackedMap::load(FullMap {
         map: kernel.v4.endpoints.clone(),
         capacity: 4,
     })

@@ -6,7 +6,7 @@ use proptest::{option, prelude::*};
 
 use crate::model::{
     Desired, Endpoint, EndpointList, Family, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
-    Masquerade, ObjectName, Protocol, Scope, ServicePortId, WhenEmpty,
+    Masquerade, ObjectName, Protocol, Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
 };
 
 /// How many Services the random states have at most.
@@ -64,6 +64,15 @@ fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoint
         port: String::new(),
         protocol: Protocol::Tcp,
     };
+    let port = ServicePort {
+        session_affinity: None,
+        health_check_node_port: None,
+        internal_traffic_policy: TrafficPolicy::Cluster,
+        external_traffic_policy: TrafficPolicy::Cluster,
+        externally_accessible: web.node_port,
+        source_ranges: false,
+    };
+    desired.service_ports.insert(service_port.clone(), port);
     let mut frontend = |kind, address, port, scope| {
         let key = ListKey {
             service_port: service_port.clone(),

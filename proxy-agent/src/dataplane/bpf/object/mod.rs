@@ -1,5 +1,7 @@
 //! Loading the programs, and where their maps and links are pinned.
 
+mod resize;
+
 use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
@@ -12,7 +14,7 @@ use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
-use proxy_common::{Addr4, Addr6, WIRE_VERSION};
+use proxy_common::{Addr4, Addr6, DEFAULT_FLOWS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_SERVICES, WIRE_VERSION};
 
 use super::{
     maps::{KernelCell, KernelMap},
@@ -40,18 +42,51 @@ pub const MAP_NAMES: [&str; 16] = [
     "COUNTERS",
 ];
 
-const FLOW_TABLES: [&str; 4] = [
-    "INGRESS_FLOWS4",
-    "INGRESS_FLOWS6",
-    "EGRESS_FLOWS4",
-    "EGRESS_FLOWS6",
-];
-
 /// The programs, in the order of [`super::attach::Hook`] and [`crate::node::Layer`].
 pub const PROGRAM_NAMES: [&str; 4] = ["tc_ingress", "tc_egress", "tc_ingress_l3", "tc_egress_l3"];
 
 /// The object that `cargo xtask build` makes; empty in a build without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kube-portal.bpf.o"));
+
+/// How many entries the maps have room for. A map that exists with another size is made anew, with what it holds; only the flow
+/// tables stay as they are, because the programs go on writing them.
+#[derive(Clone, Copy, Debug)]
+pub struct MapSizes {
+    /// Frontends per family.
+    pub frontends: u32,
+    /// Slots of all endpoint lists per family: while a list is replaced the old and the new one.
+    pub endpoints: u32,
+    /// Service ports.
+    pub services: u32,
+    /// Entries of each of the four flow tables.
+    pub flows: u32,
+}
+
+impl MapSizes {
+    /// For clusters of 50,000 Services, and more.
+    pub const DEFAULT: Self = Self {
+        frontends: MAX_FRONTENDS,
+        endpoints: MAX_ENDPOINTS,
+        services: MAX_SERVICES,
+        flows: DEFAULT_FLOWS,
+    };
+
+    fn of_maps(self) -> [(&'static str, u32); 11] {
+        [
+            ("FRONTENDS4", self.frontends),
+            ("FRONTENDS6", self.frontends),
+            ("ENDPOINTS4", self.endpoints),
+            ("ENDPOINTS6", self.endpoints),
+            ("LIST_MEMBERS4", self.endpoints),
+            ("LIST_MEMBERS6", self.endpoints),
+            ("SERVICES", self.services),
+            ("INGRESS_FLOWS4", self.flows),
+            ("INGRESS_FLOWS6", self.flows),
+            ("EGRESS_FLOWS4", self.flows),
+            ("EGRESS_FLOWS6", self.flows),
+        ]
+    }
+}
 
 /// A directory in a BPF file system for everything that outlives the agent.
 #[derive(Clone, Debug)]
@@ -149,11 +184,11 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// Loads the programs over the pinned maps, making those that are not there.
+/// Loads the programs over the pinned maps, making those that are not there or are to have another size.
 ///
 /// # Errors
 /// When this binary has no programs, or the kernel refuses them: the verifier's last words are in the error.
-pub fn load(pins: &PinDir, flow_table_size: u32) -> Result<Ebpf> {
+pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
     if OBJECT.is_empty() {
         bail!("built without eBPF programs: run `cargo xtask build`");
     }
@@ -162,8 +197,9 @@ pub fn load(pins: &PinDir, flow_table_size: u32) -> Result<Ebpf> {
     for name in MAP_NAMES {
         loader.map_pin_path(name, pins.map(name));
     }
-    for name in FLOW_TABLES {
-        loader.map_max_entries(name, flow_table_size);
+    for (name, size) in sizes.of_maps() {
+        resize::set_aside(pins, name, size)?;
+        loader.map_max_entries(name, size);
     }
     let mut object = loader
         .load(OBJECT)
@@ -190,24 +226,30 @@ pub fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClas
 /// The maps that the agent writes, with what an earlier run left in them.
 ///
 /// # Errors
-/// When one is missing or can't be read.
-pub fn maps(object: &mut Ebpf) -> Result<Maps> {
+/// When one is missing, can't be read, or is too small for what it held before it got another size.
+pub fn maps(object: &mut Ebpf, pins: &PinDir) -> Result<Maps> {
     Ok(Maps {
         v4: family_maps::<Addr4>(
             object,
+            pins,
             ["FRONTENDS4", "ENDPOINTS4", "LIST_MEMBERS4", "NODE_ADDRESSES4"],
         )?,
         v6: family_maps::<Addr6>(
             object,
+            pins,
             ["FRONTENDS6", "ENDPOINTS6", "LIST_MEMBERS6", "NODE_ADDRESSES6"],
         )?,
-        interfaces: hash(object, "INTERFACES")?,
-        services: hash(object, "SERVICES")?,
+        interfaces: hash(object, pins, "INTERFACES")?,
+        services: hash(object, pins, "SERVICES")?,
         settings: TrackedMap::load(KernelCell::new("SETTINGS", take(object, "SETTINGS")?)?)?,
     })
 }
 
-fn family_maps<A: Pod + Ord + Send>(object: &mut Ebpf, names: [&'static str; 4]) -> Result<FamilyMaps<A>>
+fn family_maps<A: Pod + Ord + Send>(
+    object: &mut Ebpf,
+    pins: &PinDir,
+    names: [&'static str; 4],
+) -> Result<FamilyMaps<A>>
 where
     proxy_common::FrontendKey<A>: Pod + Ord,
     proxy_common::Endpoint<A>: Pod + PartialEq,
@@ -215,19 +257,21 @@ where
 {
     let [frontends, endpoints, members, node_addresses] = names;
     Ok(FamilyMaps {
-        frontends: hash(object, frontends)?,
-        endpoints: hash(object, endpoints)?,
-        members: hash(object, members)?,
-        node_addresses: hash(object, node_addresses)?,
+        frontends: hash(object, pins, frontends)?,
+        endpoints: hash(object, pins, endpoints)?,
+        members: hash(object, pins, members)?,
+        node_addresses: hash(object, pins, node_addresses)?,
     })
 }
 
-fn hash<K, V>(object: &mut Ebpf, name: &'static str) -> Result<TrackedMap<K, V>>
+fn hash<K, V>(object: &mut Ebpf, pins: &PinDir, name: &'static str) -> Result<TrackedMap<K, V>>
 where
     K: Pod + Ord + Send,
     V: Pod + PartialEq + Send,
 {
-    Ok(TrackedMap::load(KernelMap::new(name, take(object, name)?)?)?)
+    let mut map = TrackedMap::load(KernelMap::new(name, take(object, name)?)?)?;
+    resize::take_over(pins, name, &mut map)?;
+    Ok(map)
 }
 
 fn take(object: &mut Ebpf, name: &str) -> Result<Map> {

@@ -1,0 +1,80 @@
+//! From what the model wants to what the maps hold, in full or in part.
+
+use std::time::Instant;
+
+use proxy_common::snat::PortPool;
+
+use super::{
+    encode::{encode, encode_delta},
+    ids::Ids,
+    maps::MapError,
+    reconcile::{Maps, Retired},
+    unserved::Report,
+};
+use crate::{
+    dataplane::Applied,
+    model::{Delta, Desired},
+};
+
+/// The maps, and what has to be remembered between two passes.
+pub struct Writer {
+    /// The maps.
+    pub maps: Maps,
+    ids: Ids,
+    retired: Retired,
+    unserved: Report,
+}
+
+impl Writer {
+    /// Goes on with what an earlier run left in the maps.
+    #[must_use]
+    pub fn new(maps: Maps) -> Self {
+        Self {
+            ids: maps.restore_ids(),
+            maps,
+            retired: Retired::default(),
+            unserved: Report::default(),
+        }
+    }
+
+    /// The ids in use.
+    #[must_use]
+    pub const fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Makes the maps hold `desired` and nothing else; masquerading takes its ports from `ports`.
+    ///
+    /// # Errors
+    /// The first failure. All that does not depend on it is written all the same.
+    pub fn apply_all(
+        &mut self,
+        desired: &Desired,
+        ports: PortPool,
+        now: Instant,
+    ) -> Result<Applied, MapError> {
+        let contents = encode(desired, &mut self.ids);
+        // A full pass finds unused lists by what no frontend names, which holds after a failure too.
+        let _: Vec<u32> = self.ids.take_replaced();
+        self.unserved.replace(&contents.unserved);
+        self.maps
+            .reconcile(&contents, (&self.ids, ports), &mut self.retired, now)
+    }
+
+    /// Makes the maps hold `desired` if they hold it apart from what `delta` names.
+    ///
+    /// # Errors
+    /// The first failure; then [`Self::apply_all`] has to be called next.
+    pub fn apply_delta(
+        &mut self,
+        desired: &Desired,
+        delta: &Delta,
+        ports: PortPool,
+        now: Instant,
+    ) -> Result<Applied, MapError> {
+        let (contents, gone) = encode_delta(desired, delta, &mut self.ids);
+        self.unserved.update(&delta.frontends, &contents.unserved);
+        self.maps
+            .apply((&contents, &gone), (&self.ids, ports), &mut self.retired, now)
+    }
+}

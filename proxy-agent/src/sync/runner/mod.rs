@@ -1,0 +1,229 @@
+//! The thread that owns the dataplane.
+
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use super::{Intervals, Pass, Schedule};
+use crate::{
+    dataplane::{Applied, ApplyError, Dataplane},
+    explain::explain,
+    model::{Changes, Cluster, ClusterEvent, Delta, NodeContext, Plan},
+    node::NodeFacts,
+};
+
+/// What the runner is told.
+#[derive(Debug)]
+pub enum Event {
+    /// By a source.
+    Cluster(ClusterEvent),
+    /// By netlink.
+    Node(NodeFacts),
+}
+
+/// Owns the dataplane and everything that is known about the cluster.
+pub struct Runner<D, C = fn() -> Instant> {
+    dataplane: D,
+    cluster: Cluster,
+    changes: Changes,
+    plan: Plan,
+    facts: Option<NodeFacts>,
+    warned: Warned,
+    services: Schedule,
+    node: Schedule,
+    /// When the kernel is looked at next, and how long after that again.
+    drift: (Option<Instant>, Duration),
+    clock: C,
+}
+
+impl<D: Dataplane> Runner<D> {
+    /// `intervals` are those between two passes over the Services.
+    pub fn new(dataplane: D, context: NodeContext, intervals: Intervals) -> Self {
+        Self::with_clock(dataplane, context, intervals, Instant::now)
+    }
+}
+
+impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
+    /// As [`Runner::new`], by another clock than the machine's monotonic one.
+    pub fn with_clock(dataplane: D, context: NodeContext, intervals: Intervals, clock: C) -> Self {
+        Self {
+            dataplane,
+            cluster: Cluster::default(),
+            changes: Changes::default(),
+            plan: Plan::new(context),
+            facts: None,
+            warned: Warned::default(),
+            services: Schedule::new(intervals),
+            node: Schedule::new(Intervals {
+                min: Duration::ZERO,
+                ..intervals
+            }),
+            drift: (None, intervals.drift),
+            clock,
+        }
+    }
+
+    /// Runs until all senders are gone.
+    pub fn run(mut self, events: &Receiver<Event>) {
+        loop {
+            match self.wait(events) {
+                Ok(event) => self.note(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // A burst is filed before a pass begins: its objects belong together.
+            events.try_iter().for_each(|event| self.note(event));
+            self.pass();
+        }
+    }
+
+    fn wait(&self, events: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
+        match self.next() {
+            Some(due) => events.recv_timeout(due.saturating_duration_since((self.clock)())),
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// When something is to be done, if nothing happens until then.
+    fn next(&self) -> Option<Instant> {
+        // A Service that is in the maps is to be served, so the programs come first.
+        let services = self.services.next().filter(|_| self.facts.is_some());
+        services
+            .into_iter()
+            .chain(self.node.next())
+            .chain(self.drift.0)
+            .min()
+    }
+
+    fn note(&mut self, event: Event) {
+        let now = (self.clock)();
+        match event {
+            Event::Cluster(event) => {
+                let listed = self.cluster.has_listed_all();
+                self.changes.merge(self.cluster.handle(event));
+                if self.cluster.has_listed_all() && (!listed || !self.changes.is_empty()) {
+                    self.services.request(now);
+                }
+            }
+            Event::Node(facts) => {
+                if self.facts.as_ref() != Some(&facts) {
+                    self.facts = Some(facts);
+                    self.node.request(now);
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self) {
+        if self.drift.0.is_some_and(|due| due <= (self.clock)()) {
+            self.look_for_drift();
+        }
+        if let Some(pass) = self.node.is_due((self.clock)()) {
+            self.apply_node(pass);
+        }
+        if let Some(pass) = self
+            .services
+            .is_due((self.clock)())
+            .filter(|_| self.facts.is_some())
+        {
+            self.apply_services(pass);
+        }
+    }
+
+    fn look_for_drift(&mut self) {
+        let drift = self.dataplane.count_drift();
+        let now = (self.clock)();
+        match drift {
+            Ok(0) => {}
+            Ok(entries) => {
+                tracing::warn!(entries, "somebody else has changed the maps; writing them anew");
+                self.request_repair(now);
+            }
+            Err(error) => {
+                tracing::warn!("cannot look at the maps: {}", explain(&error.0));
+                self.request_repair(now);
+            }
+        }
+        self.drift.0 = Some(now + self.drift.1);
+    }
+
+    fn request_repair(&mut self, now: Instant) {
+        self.node.request_full(now);
+        self.services.request_full(now);
+    }
+
+    fn apply_node(&mut self, pass: Pass) {
+        let Some(facts) = &self.facts else { return };
+        let result = self.dataplane.apply_node(facts);
+        let now = (self.clock)();
+        match result {
+            Ok(()) => {
+                self.warned.node.clear();
+                self.node.succeeded(now, pass, None);
+            }
+            Err(error) => {
+                warn_once(&mut self.warned.node, &error);
+                self.node.failed(now);
+            }
+        }
+    }
+
+    fn apply_services(&mut self, pass: Pass) {
+        let start = (self.clock)();
+        let changes = std::mem::take(&mut self.changes);
+        let delta = self.plan.update(&self.cluster, &changes);
+        self.report_conflicts(&delta);
+        let result = match pass {
+            Pass::Full => self.dataplane.apply_all(self.plan.desired()),
+            Pass::Changes => self.dataplane.apply_delta(self.plan.desired(), &delta),
+        };
+        let now = (self.clock)();
+        match result {
+            Ok(applied) => {
+                self.report(applied, now.duration_since(start));
+                self.warned.services.clear();
+                self.services.succeeded(now, pass, applied.again_in);
+                self.drift.0.get_or_insert(now + self.drift.1);
+            }
+            Err(error) => {
+                warn_once(&mut self.warned.services, &error);
+                self.services.failed(now);
+            }
+        }
+    }
+
+    fn report(&self, applied: Applied, took: Duration) {
+        let Applied { updates, deletes, .. } = applied;
+        if updates + deletes > 0 {
+            let frontends = self.plan.desired().frontends.len();
+            tracing::info!(frontends, updates, deletes, ?took, "synced");
+        }
+    }
+
+    fn report_conflicts(&self, delta: &Delta) {
+        let desired = self.plan.desired();
+        for conflict in delta.conflicts.iter().flat_map(|key| desired.conflicts(key)) {
+            tracing::warn!("{conflict}");
+        }
+    }
+}
+
+/// What was last warned of, by kind of pass.
+#[derive(Debug, Default)]
+struct Warned {
+    node: String,
+    services: String,
+}
+
+/// Says it once, however often it is tried again.
+fn warn_once(last: &mut String, error: &ApplyError) {
+    let warning = explain(&error.0);
+    if warning != *last {
+        tracing::warn!("not everything could be applied, trying again every second: {warning}");
+    }
+    *last = warning;
+}
+
+#[cfg(test)]
+mod tests;

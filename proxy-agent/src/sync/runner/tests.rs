@@ -1,0 +1,230 @@
+//! The runner by a clock that stands still until it is told to go on.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{Event, Runner};
+use crate::{
+    dataplane::{Applied, ApplyError, Dataplane},
+    model::{ClusterEvent, Delta, Desired, NodeContext, Object, ObjectKind, samples},
+    node::NodeFacts,
+    sync::Intervals,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+const INTERVALS: Intervals = Intervals {
+    min: Duration::from_millis(50),
+    retry: Duration::from_secs(1),
+    full: Duration::from_secs(3_600),
+    drift: Duration::from_secs(300),
+};
+
+/// What a dataplane was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Node,
+    All(usize),
+    Delta(usize),
+    Drift,
+}
+
+/// Notes what it is asked for, and fails as often as it is told to.
+#[derive(Clone, Default)]
+struct Recorder {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    failures: Arc<Mutex<usize>>,
+    drift: Arc<Mutex<usize>>,
+}
+
+impl Recorder {
+    fn note(&self, asked: Asked) -> Result<Applied, ApplyError> {
+        self.asked.lock().unwrap().push(asked);
+        let mut failures = self.failures.lock().unwrap();
+        if *failures == 0 {
+            return Ok(Applied::default());
+        }
+        *failures -= 1;
+        Err(ApplyError(anyhow::anyhow!("injected")))
+    }
+
+    fn taken(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Dataplane for Recorder {
+    fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
+        self.note(Asked::All(desired.service_ports.len()))
+    }
+
+    fn apply_delta(&mut self, _: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
+        self.note(Asked::Delta(delta.service_ports.len()))
+    }
+
+    fn count_drift(&mut self) -> Result<usize, ApplyError> {
+        self.note(Asked::Drift)?;
+        Ok(*self.drift.lock().unwrap())
+    }
+
+    fn apply_node(&mut self, _: &NodeFacts) -> Result<(), ApplyError> {
+        self.asked.lock().unwrap().push(Asked::Node);
+        Ok(())
+    }
+}
+
+struct Scene {
+    runner: Runner<Recorder, Box<dyn Fn() -> Instant>>,
+    dataplane: Recorder,
+    now: Rc<Cell<Instant>>,
+    services: RefCell<u8>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let now = Rc::new(Cell::new(Instant::now()));
+        let dataplane = Recorder::default();
+        let clock: Box<dyn Fn() -> Instant> = Box::new({
+            let now = Rc::clone(&now);
+            move || now.get()
+        });
+        let context = NodeContext::default();
+        Self {
+            runner: Runner::with_clock(dataplane.clone(), context, INTERVALS, clock),
+            dataplane,
+            now,
+            services: RefCell::new(0),
+        }
+    }
+
+    /// Everything is listed, applied and long ago.
+    fn at_rest() -> Self {
+        let mut scene = Self::new();
+        scene.tell(Event::Node(NodeFacts::default()));
+        for kind in ObjectKind::ALL {
+            scene.tell(list(kind));
+        }
+        scene.wait(INTERVALS.min);
+        scene.dataplane.taken();
+        scene
+    }
+
+    fn tell(&mut self, event: Event) -> Vec<Asked> {
+        self.runner.note(event);
+        self.runner.pass();
+        self.dataplane.taken()
+    }
+
+    /// Lets time go by as the loop does: from one due moment to the next.
+    fn wait(&mut self, time: Duration) -> Vec<Asked> {
+        let end = self.now.get() + time;
+        while let Some(due) = self.runner.next().filter(|due| *due <= end) {
+            self.now.set(due.max(self.now.get()));
+            self.runner.pass();
+        }
+        self.now.set(end);
+        self.dataplane.taken()
+    }
+
+    fn add_service(&mut self) -> Vec<Asked> {
+        let index = self.services.replace_with(|index| *index + 1);
+        let service = samples::service(&format!("default/web-{index}"), &format!("10.96.0.{index}"));
+        self.tell(Event::Cluster(ClusterEvent::Apply(Object::Service(service))))
+    }
+}
+
+fn list(kind: ObjectKind) -> Event {
+    Event::Cluster(ClusterEvent::Replace(kind, Vec::new()))
+}
+
+#[test]
+fn nothing_is_applied_before_every_kind_is_listed() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.tell(Event::Node(NodeFacts::default())), [Asked::Node]);
+    let (last, first) = ObjectKind::ALL.split_last().expect("kinds");
+    scene.add_service();
+    for kind in first {
+        assert_eq!(scene.tell(list(*kind)), []);
+    }
+    assert_eq!(scene.wait(INTERVALS.retry), []);
+    assert_eq!(
+        scene.tell(list(*last)),
+        [Asked::All(0)],
+        "the list has no Service"
+    );
+}
+
+#[test]
+fn services_wait_for_the_first_facts_about_the_node_because_programs_come_first() {
+    let mut scene = Scene::new();
+    for kind in ObjectKind::ALL {
+        assert_eq!(scene.tell(list(kind)), []);
+    }
+    assert_eq!(
+        scene.tell(Event::Node(NodeFacts::default())),
+        [Asked::Node, Asked::All(0)]
+    );
+}
+
+#[test]
+fn a_change_is_applied_at_once_and_those_soon_after_it_together() {
+    let mut scene = Scene::at_rest();
+    assert_eq!(scene.add_service(), [Asked::Delta(1)]);
+    for _ in 0..3 {
+        assert_eq!(scene.wait(10 * MS), []);
+        assert_eq!(scene.add_service(), []);
+    }
+    assert_eq!(scene.wait(19 * MS), []);
+    assert_eq!(scene.wait(MS), [Asked::Delta(3)]);
+    assert_eq!(scene.wait(INTERVALS.retry), []);
+}
+
+#[test]
+fn a_failed_pass_is_retried_in_full_until_it_succeeds() {
+    let mut scene = Scene::at_rest();
+    *scene.dataplane.failures.lock().unwrap() = 3;
+    assert_eq!(scene.add_service(), [Asked::Delta(1)]);
+    assert_eq!(
+        scene.wait(10 * INTERVALS.retry),
+        [Asked::All(1), Asked::All(1), Asked::All(1)]
+    );
+    assert_eq!(scene.add_service(), [Asked::Delta(1)]);
+}
+
+#[test]
+fn every_hour_everything_is_applied() {
+    let mut scene = Scene::at_rest();
+    let asked = scene.wait(INTERVALS.full);
+    assert_eq!(asked.iter().filter(|asked| **asked == Asked::All(0)).count(), 1);
+}
+
+#[test]
+fn what_somebody_else_changed_is_found_and_repaired() {
+    let mut scene = Scene::at_rest();
+    assert_eq!(scene.wait(INTERVALS.drift), [Asked::Drift]);
+    *scene.dataplane.drift.lock().unwrap() = 2;
+    assert_eq!(
+        scene.wait(INTERVALS.drift),
+        [Asked::Drift, Asked::Node, Asked::All(0)]
+    );
+}
+
+#[test]
+fn a_look_at_the_kernel_that_fails_leads_to_a_full_pass() {
+    let mut scene = Scene::at_rest();
+    *scene.dataplane.failures.lock().unwrap() = 1;
+    assert_eq!(
+        scene.wait(INTERVALS.drift),
+        [Asked::Drift, Asked::Node, Asked::All(0)]
+    );
+}
+
+#[test]
+fn facts_that_are_as_before_cost_nothing() {
+    let mut scene = Scene::at_rest();
+    assert_eq!(scene.tell(Event::Node(NodeFacts::default())), []);
+}

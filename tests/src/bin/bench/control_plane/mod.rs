@@ -1,0 +1,85 @@
+//! How fast the maps follow the cluster.
+
+mod api;
+mod fill;
+mod memory;
+mod objects;
+mod system_calls;
+mod watch;
+pub(crate) mod worker;
+mod writer;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    thread,
+};
+
+use anyhow::Result;
+
+use crate::figures::{Figure, Figures};
+
+/// Endpoints of each Service.
+const ENDPOINTS: u32 = 10;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// Services of the clusters in memory, ascending.
+    sizes: [u32; 3],
+    /// Measurements of each change.
+    rounds: u32,
+    /// Services behind the API server.
+    api_services: u32,
+    /// Endpoints of the one large Service.
+    large: u32,
+}
+
+/// Measures everything.
+pub(crate) fn run(quick: bool) -> Result<Figures> {
+    let plan = if quick {
+        Plan {
+            sizes: [10, 20, 50],
+            rounds: 3,
+            api_services: 20,
+            large: 100,
+        }
+    } else {
+        Plan {
+            sizes: [1_000, 10_000, 50_000],
+            rounds: 200,
+            api_services: 10_000,
+            large: 5_000,
+        }
+    };
+    let (mut rows, mut skipped) = memory::measure(plan)?;
+    match api::measure(plan)? {
+        Some(more) => rows.extend(more),
+        None => {
+            skipped.push("through the API server: there is no kube-apiserver, which Go builds".to_owned())
+        }
+    }
+    Ok(Figures {
+        kernel: nix::sys::utsname::uname()?
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        cpus: thread::available_parallelism()?.get(),
+        rows,
+        skipped,
+    })
+}
+
+/// One line that replaces the one before, on a terminal; else a line of its own.
+fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+        // A line that is not shown yet is no loss.
+        let _ = io::stderr().flush();
+    } else {
+        eprintln!("{text}");
+    }
+}
+
+fn row(what: &str, services: u32, value: f64, unit: &'static str) -> Figure {
+    Figure::new(what, &services.to_string(), value, unit)
+}

@@ -1,0 +1,107 @@
+//! The figures for people and programs.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use comfy_table::{Table, presets::NOTHING};
+
+use crate::figures::{Figure, Figures};
+
+/// Prints the table.
+pub(crate) fn print(figures: &Figures) {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["WHAT", "SERVICES", "MEDIAN", "P99", "UNIT", "TARGET"]);
+    table.add_rows(figures.rows.iter().map(cells));
+    println!("{}", table.trim_fmt());
+    for skipped in &figures.skipped {
+        println!("not measured: {skipped}");
+    }
+}
+
+fn cells(figure: &Figure) -> [String; 6] {
+    let target = match (figure.target, figure.is_missed()) {
+        (None, _) => String::new(),
+        (Some(target), false) => format!("< {target} met"),
+        (Some(target), true) => format!("< {target} MISSED"),
+    };
+    [
+        figure.what.clone(),
+        figure.size.clone(),
+        number(figure.value),
+        figure.p99.map(number).unwrap_or_default(),
+        figure.unit.to_owned(),
+        target,
+    ]
+}
+
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        at_least if at_least >= 100.0 => 0,
+        at_least if at_least >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// Writes the figures as JSON.
+pub(crate) fn write(figures: &Figures, path: &Path) -> Result<()> {
+    let write = || {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(path, serde_json::to_string_pretty(figures)? + "\n")?;
+        anyhow::Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// A line for each target that was missed.
+pub(crate) fn missed(figures: &Figures) -> Vec<String> {
+    let line = |figure: &Figure| {
+        let target = figure.target.filter(|_| figure.is_missed())?;
+        let Figure { what, size, unit, .. } = figure;
+        Some(format!(
+            "{what}, {size} Services: {} {unit}, should be below {target} {unit}",
+            number(figure.value)
+        ))
+    };
+    figures.rows.iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures() -> Figures {
+        let row = |value| Figure::new("one endpoint changed", "10000", value, "ms");
+        Figures {
+            kernel: "6.18".to_owned(),
+            cpus: 2,
+            rows: vec![row(4.0).below(5.0), row(7.0), row(12.5).below(5.0)],
+            skipped: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_missed_target_is_named_with_both_values_and_no_other() {
+        assert_eq!(
+            missed(&figures()),
+            ["one endpoint changed, 10000 Services: 12.5 ms, should be below 5 ms"]
+        );
+    }
+
+    #[test]
+    fn the_json_has_every_row_with_its_target() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/figures.json");
+        write(&figures(), &path).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));
+        assert_eq!(json["rows"][2]["target"], 5.0);
+        assert_eq!(json["rows"][1]["target"], serde_json::Value::Null);
+    }
+}
