@@ -1,16 +1,19 @@
 //! A table of packets: who sends what to where, and where it ends up.
 
-use proxy_agent::model::{Desired, NodeContext, compute};
+use proxy_agent::model::{Desired, DetectLocal, NodeContext, compute};
 
 use super::{cluster, packet::Packet, tracer};
 
 /// The node that the tables are for.
 pub(crate) const HERE: &str = "here";
 
-/// The node's settings: pods are `10.0.0.0/8` and `fd00:10::/64`.
+/// The node's settings: pods are `10.0.0.0/8` and `fd00:10::/32`.
 pub(crate) fn node() -> NodeContext {
+    let pods = ["10.0.0.0/8", "fd00:10::/32"].map(|text| text.parse().expect("a network"));
     NodeContext {
         name: HERE.to_owned(),
+        detect_local: DetectLocal::ClusterCidr(pods.into()),
+        ..NodeContext::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use proxy_agent::model::{
-    Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, ListKey, Masquerade, WhenEmpty,
+    Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, LocalTraffic, Masquerade, WhenEmpty,
 };
 
 use super::packet::{NODE, Packet};
@@ -45,11 +45,7 @@ pub(crate) fn trace(desired: &Desired, packet: &Packet) -> Outcome {
         Client::Pod | Client::Node => frontend.internal_clients,
         Client::External => frontend.external_clients,
     };
-    let list = &desired.lists[&ListKey {
-        service_port: frontend.service_port.clone(),
-        family: key.address.family(),
-        scope,
-    }];
+    let list = &desired.lists[&frontend.list_key(key.address.family(), scope)];
     match (list.endpoints.is_empty(), frontend.when_empty) {
         (true, WhenEmpty::Reject) => Outcome::Reject,
         // Ranges guard what is served: where nothing is, everyone is told so.
@@ -80,8 +76,8 @@ fn frontend<'a>(desired: &'a Desired, packet: &Packet) -> Option<(FrontendKey, &
     find(FrontendAddress::Ip(to)).or_else(|| find(any_node).filter(|_| serves_node_ports(desired, to)))
 }
 
-fn serves_node_ports(_desired: &Desired, to: IpAddr) -> bool {
-    is_node(to)
+fn serves_node_ports(desired: &Desired, to: IpAddr) -> bool {
+    is_node(to) && desired.node.of(Family::of(to)).node_ports.serves(to)
 }
 
 fn is_let_in(frontend: &Frontend, client: IpAddr) -> bool {
@@ -100,8 +96,14 @@ fn client(desired: &Desired, packet: &Packet) -> Client {
     }
 }
 
-fn is_pod(_desired: &Desired, packet: &Packet) -> bool {
-    packet.source.to_string().starts_with("10.") || packet.source.to_string().starts_with("fd00:10:")
+fn is_pod(desired: &Desired, packet: &Packet) -> bool {
+    let came_by = packet.interface.as_deref();
+    match &desired.node.of(Family::of(packet.source)).local_traffic {
+        LocalTraffic::Unknown => false,
+        LocalTraffic::Source(pods) => pods.contains(&packet.source),
+        LocalTraffic::Bridge(name) => came_by == Some(name),
+        LocalTraffic::InterfacePrefix(prefix) => came_by.is_some_and(|name| name.starts_with(prefix)),
+    }
 }
 
 fn is_node(address: IpAddr) -> bool {
