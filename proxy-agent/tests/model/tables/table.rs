@@ -2,7 +2,8 @@
 
 use proxy_agent::model::{Desired, DetectLocal, NodeContext, compute};
 
-use super::{cluster, packet::Packet, tracer};
+use super::cluster;
+use crate::{packet::Packet, tracer};
 
 /// The node that the tables are for.
 pub(crate) const HERE: &str = "here";

@@ -1,18 +1,23 @@
 //! The packets of the tables, and who sends them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use proxy_agent::model::Protocol;
 
 /// The node's own addresses.
-pub(crate) const NODE: &[&str] = &[
-    "192.168.0.2",
-    "192.168.1.2",
-    "2001:db8::2",
-    "2001:db8:1::2",
-    "127.0.0.1",
-    "::1",
+const NODE: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(192, 168, 0, 2)),
+    IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2)),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
+
+/// Whether an address is one of the node's own.
+pub(crate) fn is_node(address: IpAddr) -> bool {
+    NODE.contains(&address)
+}
 
 /// The first packet of a flow, as it arrives at the node or leaves one of its processes.
 #[derive(Clone, Debug)]

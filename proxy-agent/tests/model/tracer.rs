@@ -6,7 +6,7 @@ use proxy_agent::model::{
     Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, LocalTraffic, Masquerade, WhenEmpty,
 };
 
-use super::packet::{NODE, Packet};
+use crate::packet::{Packet, is_node};
 
 /// Where a packet goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub(crate) enum Outcome {
 /// An endpoint, and whether the client's address is replaced on the way to it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
-    address: IpAddr,
-    port: u16,
-    masquerade: bool,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) masquerade: bool,
 }
 
 enum Client {
@@ -104,10 +104,6 @@ fn is_pod(desired: &Desired, packet: &Packet) -> bool {
         LocalTraffic::Bridge(name) => came_by == Some(name),
         LocalTraffic::InterfacePrefix(prefix) => came_by.is_some_and(|name| name.starts_with(prefix)),
     }
-}
-
-fn is_node(address: IpAddr) -> bool {
-    NODE.iter().any(|own| own.parse() == Ok(address))
 }
 
 fn target(endpoint: &Endpoint, frontend: &Frontend, client: &Client, packet: &Packet) -> Target {
