@@ -1,6 +1,6 @@
 //! The agent without its kernel: it follows the cluster and writes into maps that fail.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proxy_agent::{
     dataplane::{
@@ -24,6 +24,7 @@ pub(crate) struct Agent {
     writer: Writer,
     /// Whether the last pass went well.
     is_sure: bool,
+    failures: usize,
     now: Instant,
 }
 
@@ -42,6 +43,7 @@ impl Agent {
             writer: Writer::new(memory.open()),
             memory,
             is_sure: false,
+            failures: 0,
             now: Instant::now(),
         }
     }
@@ -63,11 +65,16 @@ impl Agent {
                 Ok(Applied {
                     again_in: Some(wait), ..
                 }) => self.now += wait,
-                Err(_) => self.now += Duration::from_millis(50),
+                Err(_) => self.failures += 1,
             }
             delta = Delta::default();
         }
         panic!("the maps never became quiet");
+    }
+
+    /// How many passes have failed.
+    pub(crate) const fn failures(&self) -> usize {
+        self.failures
     }
 
     /// Writes what has changed, or everything if it is not sure what the maps hold.
