@@ -13,8 +13,6 @@ mod delta;
 mod desired;
 mod endpoints;
 mod objects;
-#[cfg(test)]
-mod oracle;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
