@@ -39,6 +39,7 @@ pub async fn run(config: Run) -> Result<()> {
     tokio::select! {
         result = source => result?.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
+        () = config.config_changed() => bail!("the configuration file has changed; starting again applies it"),
         () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
         result = stop_signal() => result,

@@ -65,17 +65,20 @@ impl NodeFlags {
     /// When a flag lacks another one, or the host has no name.
     pub fn context(&self) -> Result<NodeContext> {
         Ok(NodeContext {
-            name: self.name()?,
+            name: self.name(None)?,
             detect_local: self.detect_local()?,
             masquerade_all: self.masquerade_all,
             node_port_addresses: self.node_port_addresses()?,
         })
     }
 
-    /// The node's name as the cluster spells it: in lower case.
-    fn name(&self) -> Result<String> {
-        let name = match &self.hostname_override {
-            Some(name) => name.clone(),
+    /// The node's name as the cluster spells it, in lower case; `configured` counts if there is no flag.
+    ///
+    /// # Errors
+    /// When the host has no name either.
+    pub fn name(&self, configured: Option<&str>) -> Result<String> {
+        let name = match self.hostname_override.as_deref().or(configured) {
+            Some(name) => name.to_owned(),
             None => nix::unistd::gethostname()?.into_string().map_err(|name| {
                 anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override")
             })?,

@@ -1,12 +1,18 @@
 //! `kube-portal run`.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    future,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::{
     Pins,
+    config::Config,
     node::NodeFlags,
     telemetry::{self, LogFormat},
 };
@@ -37,6 +43,14 @@ pub struct Run {
     /// URL of the API server, instead of the one that the kubeconfig or the pod's environment names.
     #[arg(long, value_name = "URL", conflicts_with = "manifests")]
     master: Option<String>,
+
+    /// kube-proxy's configuration file (KubeProxyConfiguration). What it says counts instead of the flags for the same, except
+    /// --hostname-override. If it changes, the agent ends, to be started again.
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    config: Option<PathBuf>,
+
+    #[arg(skip)]
+    configured: Option<Config>,
 
     #[command(flatten)]
     node: NodeFlags,
@@ -109,8 +123,9 @@ pub enum SourceChoice {
 }
 
 impl Run {
-    pub(super) fn execute(self) -> Result<()> {
+    pub(super) fn execute(mut self) -> Result<()> {
         telemetry::start(self.log_format);
+        self.read_config()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -123,7 +138,31 @@ impl Run {
     /// # Errors
     /// When a flag lacks another one, or the host has no name.
     pub fn context(&self) -> Result<NodeContext> {
-        self.node.context()
+        let Some(config) = &self.configured else {
+            return self.node.context();
+        };
+        Ok(config.context(self.node.name(config.hostname_override())?))
+    }
+
+    /// Ends when the configuration file says something else than at the start; never without one.
+    pub async fn config_changed(&self) {
+        match &self.configured {
+            Some(config) => config.changed().await,
+            None => future::pending().await,
+        }
+    }
+
+    fn read_config(&mut self) -> Result<()> {
+        let Some(path) = &self.config else { return Ok(()) };
+        let config = Config::read(path).with_context(|| format!("--config {}", path.display()))?;
+        for warning in config.warnings() {
+            tracing::warn!("--config {}: {warning}", path.display());
+        }
+        self.kubeconfig = config.kubeconfig().map(Path::to_path_buf);
+        self.min_sync_period = config.min_sync_period().unwrap_or(self.min_sync_period);
+        self.sync_period = config.sync_period().unwrap_or(self.sync_period);
+        self.configured = Some(config);
+        Ok(())
     }
 
     /// Where objects come from.

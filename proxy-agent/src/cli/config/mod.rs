@@ -17,7 +17,10 @@ use serde_json::Value;
 
 pub use self::fields::{DetectLocalMode, NodePortAddresses};
 use self::fields::{Fields, Section};
-use crate::source::convert::deserialize_with_path;
+use crate::{
+    model::{self, DetectLocal, NodeContext},
+    source::convert::deserialize_with_path,
+};
 
 /// How often the file is looked at. By its content, because a ConfigMap's file is a link to a link that is replaced.
 const LOOK: Duration = Duration::from_secs(5);
@@ -113,6 +116,31 @@ impl Config {
     #[must_use]
     pub fn interface_name_prefix(&self) -> Option<&str> {
         given(&self.fields.detect_local.interface_name_prefix)
+    }
+
+    /// What the file says about the node of this name.
+    #[must_use]
+    pub fn context(&self, name: String) -> NodeContext {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        NodeContext {
+            name,
+            detect_local: match self.detect_local_mode() {
+                DetectLocalMode::ClusterCidr => DetectLocal::ClusterCidr(self.cluster_cidrs().to_vec()),
+                DetectLocalMode::NodeCidr => DetectLocal::NodeCidr,
+                DetectLocalMode::BridgeInterface => {
+                    DetectLocal::BridgeInterface(text(self.bridge_interface()))
+                }
+                DetectLocalMode::InterfaceNamePrefix => {
+                    DetectLocal::InterfaceNamePrefix(text(self.interface_name_prefix()))
+                }
+            },
+            masquerade_all: self.masquerade_all(),
+            node_port_addresses: match self.node_port_addresses() {
+                NodePortAddresses::All => model::NodePortAddresses::All,
+                NodePortAddresses::Primary => model::NodePortAddresses::Primary,
+                NodePortAddresses::Cidrs(ranges) => model::NodePortAddresses::Cidrs(ranges.clone()),
+            },
+        }
     }
 
     /// `nodePortAddresses`.

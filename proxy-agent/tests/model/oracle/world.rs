@@ -11,7 +11,7 @@ use proptest::{
 };
 use proxy_agent::model::{
     Cluster, ClusterEvent, DetectLocal, EndpointSlice, Family, Node, NodeContext, NodePortAddresses, Object,
-    ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy,
+    ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, Weights,
 };
 
 /// All that decides where packets go on a node.
@@ -187,6 +187,7 @@ fn service() -> impl Strategy<Value = Service> {
                 external_traffic_policy: external,
                 session_affinity: facts.0,
                 health_check_node_port: facts.1,
+                weights: Weights::default(),
             }
         },
     )
@@ -275,6 +276,7 @@ fn endpoint(family: Family, hinted: Hints) -> impl Strategy<Value = SliceEndpoin
             node_name: node.map(str::to_owned),
             node_hints: hints.0,
             zone_hints: hints.1,
+            pod: None,
         }
     })
 }
