@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
+    task,
 };
 
 use crate::{
     cli::run::{Run, SourceChoice},
-    dataplane::bpf::{BpfDataplane, Options},
+    dataplane::bpf::{BpfDataplane, Options, dump},
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
@@ -24,16 +25,19 @@ use crate::{
 pub async fn run(config: Run) -> Result<()> {
     let context = config.context()?;
     let source = Source::new(&config).await?;
-    let dataplane = BpfDataplane::new(Options::from(&config))?;
+    let (source_events, source_inbox) = mpsc::unbounded_channel();
+    // While the kernel verifies the programs, the objects come.
+    let source = tokio::spawn(source.run(context.name.clone(), source_events));
+    let options = Options::from(&config);
+    let dataplane = task::spawn_blocking(|| BpfDataplane::new(options)).await??;
     tracing::info!(node = context.name, "programs loaded");
     let (events, inbox) = std_mpsc::channel();
-    let runner = Runner::new(dataplane, context.clone(), config.intervals());
+    let runner = Runner::new(dataplane, context, config.intervals());
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
-    let (source_events, source_inbox) = mpsc::unbounded_channel();
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
     tokio::select! {
-        result = source.run(context.name, source_events) => result.context("the source of objects has ended"),
+        result = source => result?.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
         () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
@@ -52,7 +56,8 @@ impl Source {
         Ok(match config.source()? {
             SourceChoice::Manifests(dir) => Self::Manifests(dir),
             SourceChoice::Kubernetes { kubeconfig, master } => {
-                Self::Kubernetes(kubernetes::client(kubeconfig.as_deref(), master.as_deref()).await?)
+                let behind = |service| dump::behind(&config.pins(), service);
+                Self::Kubernetes(kubernetes::client(kubeconfig.as_deref(), master.as_deref(), behind).await?)
             }
         })
     }

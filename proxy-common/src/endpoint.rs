@@ -3,6 +3,7 @@
 
 use crate::{
     addr::{Addr4, Addr6, Address, Port},
+    select::ALWAYS,
     wire::{wire_struct, wire_types},
 };
 
@@ -15,11 +16,13 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// Where packets go.
+    /// Where packets go, and how much of its slot's share: see [`crate::select::Draw`].
     pub struct Endpoint<A> {
         address: A,
         port: Port,
         reserved: u16,
+        threshold: u32,
+        alias: u32,
     }
 }
 
@@ -35,8 +38,8 @@ wire_struct! {
 
 wire_types! {
     EndpointKey = 8,
-    Endpoint<Addr4> = 8,
-    Endpoint<Addr6> = 20,
+    Endpoint<Addr4> = 16,
+    Endpoint<Addr6> = 28,
     MemberKey<Addr4> = 12,
     MemberKey<Addr6> = 24,
 }
@@ -63,7 +66,7 @@ impl EndpointKey {
 }
 
 impl<A: Copy> Endpoint<A> {
-    /// An endpoint.
+    /// An endpoint that keeps all of its slot's share.
     #[must_use]
     #[inline(always)]
     pub const fn new(address: A, port: Port) -> Self {
@@ -71,6 +74,18 @@ impl<A: Copy> Endpoint<A> {
             address,
             port,
             reserved: 0,
+            threshold: ALWAYS,
+            alias: 0,
+        }
+    }
+
+    /// Keeps `threshold`/2³² of its slot's share, all of it if that is [`ALWAYS`], and leaves the rest to slot `alias`.
+    #[must_use]
+    pub const fn with_share(self, threshold: u32, alias: u32) -> Self {
+        Self {
+            threshold,
+            alias,
+            ..self
         }
     }
 
@@ -86,6 +101,20 @@ impl<A: Copy> Endpoint<A> {
     #[inline(always)]
     pub const fn port(&self) -> Port {
         self.port
+    }
+
+    /// How much of its slot's share is its own, in 1/2³²; [`ALWAYS`] is all.
+    #[must_use]
+    #[inline(always)]
+    pub const fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    /// The slot that gets the rest; of no meaning if there is none.
+    #[must_use]
+    #[inline(always)]
+    pub const fn alias(&self) -> u32 {
+        self.alias
     }
 }
 

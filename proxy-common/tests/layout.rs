@@ -51,12 +51,18 @@ fn a_frontend_is_service_lists_affinity_flags_kind() {
 }
 
 #[test]
-fn an_endpoint_is_address_and_port_under_list_and_slot() {
+fn an_endpoint_is_address_port_and_share_under_list_and_slot() {
     assert_eq!(bytes_of(&EndpointKey::new(7, 2)), ne(&[7, 2]));
-    assert_eq!(
-        bytes_of(&Endpoint::new(v4("192.168.166.157"), Port::new(80))),
-        [192, 168, 166, 157, 0, 80, 0, 0]
-    );
+    let endpoint = Endpoint::new(v4("192.168.166.157"), Port::new(80));
+    let mut expected = vec![192, 168, 166, 157, 0, 80, 0, 0];
+    expected.extend(ne(&[u32::MAX, 0]));
+    assert_eq!(bytes_of(&endpoint), expected);
+    let endpoint = Endpoint::new(v6("fd00::3c"), Port::new(80)).with_share(8, 9);
+    let mut expected = vec![0xfd, 0];
+    expected.extend([0; 13]);
+    expected.extend([0x3c, 0, 80, 0, 0]);
+    expected.extend(ne(&[8, 9]));
+    assert_eq!(bytes_of(&endpoint), expected);
     let mut member = ne(&[7]);
     member.extend([192, 168, 166, 157, 0, 80, 0, 0]);
     assert_eq!(

@@ -54,28 +54,34 @@ fn exact<F: Family>(key: &FrontendKey<F::Address>) -> Option<&'static Frontend> 
 }
 
 /// What came of picking an endpoint.
-pub(crate) enum Pick<A> {
+pub(crate) enum Pick<A: 'static> {
     /// This one.
-    Endpoint(Endpoint<A>),
+    Endpoint(&'static Endpoint<A>),
     /// The list is empty.
     Empty,
     /// The list is going or coming.
     SlotMissing,
 }
 
-/// Picks an endpoint for a new flow.
+/// Picks an endpoint for a new flow. Only what unequal weights leave to another slot costs a second look-up.
 #[inline(always)]
 pub(crate) fn pick<F: Family>(frontend: &Frontend) -> Pick<F::Address> {
     let (list, len) = frontend.list();
     // SAFETY: the helper has no preconditions.
-    let Some(slot) = select::pick(unsafe { bpf_get_prandom_u32() }, len) else {
+    let Some(draw) = select::draw(unsafe { bpf_get_prandom_u32() }, len) else {
         return Pick::Empty;
     };
-    // SAFETY: copied at once; lists are immutable.
-    match unsafe { F::endpoints().get(EndpointKey::new(list, slot)) } {
-        Some(endpoint) => Pick::Endpoint(*endpoint),
-        None => Pick::SlotMissing,
-    }
+    let found = match slot::<F>(list, draw.slot()) {
+        Some(endpoint) if !draw.is_kept(endpoint.threshold()) => slot::<F>(list, endpoint.alias()),
+        found => found,
+    };
+    found.map_or(Pick::SlotMissing, Pick::Endpoint)
+}
+
+#[inline(always)]
+fn slot<F: Family>(list: u32, slot: u32) -> Option<&'static Endpoint<F::Address>> {
+    // SAFETY: lists are immutable, and their elements stay allocated while the program runs.
+    unsafe { F::endpoints().get(EndpointKey::new(list, slot)) }
 }
 
 /// Whether an endpoint is in the list that the frontend spreads packets over.

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod cleanup;
+pub mod config;
 pub mod inspect;
 pub mod node;
 pub mod run;

@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     agent,
-    dataplane::bpf::{Options, attach::TcAttach, object::MapSizes},
+    dataplane::bpf::{
+        Options,
+        attach::TcAttach,
+        object::{MapSizes, PinDir},
+    },
     model::NodeContext,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
@@ -140,6 +144,12 @@ impl Run {
                 master: self.master.clone(),
             },
         })
+    }
+
+    /// Where maps and links are pinned.
+    #[must_use]
+    pub fn pins(&self) -> PinDir {
+        self.pins.dir()
     }
 
     /// How far apart passes are.

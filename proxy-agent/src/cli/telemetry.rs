@@ -15,9 +15,12 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// The client tells of each failed request by itself, and we tell of each outage.
+const LEVELS: &str = "info,kube_client=off,tower=off";
+
 /// Starts logging; `RUST_LOG` overrides the level.
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -11,11 +11,6 @@ use super::{EndpointSlice, Family, ObjectName};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept(BTreeSet<ObjectName>);
 
-/// Whether the slice is one of the API server's.
-pub(super) fn is_api_server(slice: &EndpointSlice) -> bool {
-    slice.name.namespace == "default" && slice.service == "kubernetes"
-}
-
 /// Whether anything can be reached by the slice.
 pub(super) fn is_usable(slice: &EndpointSlice) -> bool {
     let is_usable = |endpoint: &super::SliceEndpoint| endpoint.ready || endpoint.serving;
@@ -30,8 +25,9 @@ impl Kept {
         mut all: impl Iterator<Item = &'a EndpointSlice>,
     ) -> bool {
         let is_other = |other: &EndpointSlice| other.name != slice.name && other.family == slice.family;
-        let is_needed =
-            is_api_server(slice) && is_usable(slice) && !all.any(|other| is_other(other) && is_usable(other));
+        let is_needed = slice.is_api_server()
+            && is_usable(slice)
+            && !all.any(|other| is_other(other) && is_usable(other));
         if is_needed && self.0.insert(slice.name.clone()) {
             tracing::warn!(
                 "EndpointSlice {}: no API server is left in it; the last known ones stay in use",

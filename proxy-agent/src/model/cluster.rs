@@ -5,9 +5,11 @@ use std::{
     fmt,
 };
 
+use ipnet::IpNet;
+
 use super::{
-    EndpointSlice, Node, ObjectName, Service,
-    api_server::{Kept, is_api_server, is_usable},
+    EndpointSlice, Node, ObjectName, Service, ServiceCidr,
+    api_server::{Kept, is_usable},
 };
 
 /// Every object that matters to this node.
@@ -20,6 +22,8 @@ pub struct Cluster {
     slices_by_service: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// Nodes that the source watches: only this node's own from Kubernetes.
     pub(super) nodes: BTreeMap<ObjectName, Node>,
+    /// Ranges of cluster IPs.
+    pub(super) service_cidrs: BTreeMap<ObjectName, ServiceCidr>,
     listed: BTreeSet<ObjectKind>,
     kept: Kept,
 }
@@ -33,6 +37,8 @@ pub enum ObjectKind {
     EndpointSlice,
     /// `v1` Node.
     Node,
+    /// `networking.k8s.io/v1` ServiceCIDR. Clusters before Kubernetes 1.33 have none.
+    ServiceCIDR,
 }
 
 /// A converted object.
@@ -44,6 +50,8 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     /// A Node.
     Node(Node),
+    /// A ServiceCIDR.
+    ServiceCIDR(ServiceCidr),
 }
 
 /// Names an object.
@@ -83,6 +91,7 @@ impl Object {
             Self::Service(service) => (ObjectKind::Service, service.name.clone()),
             Self::EndpointSlice(slice) => (ObjectKind::EndpointSlice, slice.name.clone()),
             Self::Node(node) => (ObjectKind::Node, ObjectName::cluster_scoped(&node.name)),
+            Self::ServiceCIDR(cidr) => (ObjectKind::ServiceCIDR, ObjectName::cluster_scoped(&cidr.name)),
         };
         ObjectRef { kind, name }
     }
@@ -90,7 +99,7 @@ impl Object {
 
 impl ObjectKind {
     /// Every kind, for loops.
-    pub const ALL: [Self; 3] = [Self::Service, Self::EndpointSlice, Self::Node];
+    pub const ALL: [Self; 4] = [Self::Service, Self::EndpointSlice, Self::Node, Self::ServiceCIDR];
 }
 
 impl fmt::Display for ObjectKind {
@@ -99,6 +108,7 @@ impl fmt::Display for ObjectKind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
+            Self::ServiceCIDR => "ServiceCIDR",
         })
     }
 }
@@ -162,6 +172,13 @@ impl Cluster {
         &self.nodes
     }
 
+    /// The ranges of cluster IPs, in ascending order.
+    #[must_use]
+    pub fn service_cidrs(&self) -> BTreeSet<IpNet> {
+        let cidrs = self.service_cidrs.values().flat_map(|object| &object.cidrs);
+        cidrs.map(IpNet::trunc).collect()
+    }
+
     /// Whether the source has listed every kind once: before that, what is missing may only not have been read yet.
     ///
     /// A Node that does not exist counts: its list came, and was empty.
@@ -190,12 +207,16 @@ impl Cluster {
                 let name = ObjectName::cluster_scoped(&node.name);
                 changes.all |= put(&mut self.nodes, name, node).is_some();
             }
+            Object::ServiceCIDR(cidr) => {
+                let name = ObjectName::cluster_scoped(&cidr.name);
+                changes.all |= put(&mut self.service_cidrs, name, cidr).is_some();
+            }
         }
     }
 
     fn apply_slice(&mut self, slice: EndpointSlice, changes: &mut Changes) {
         let (name, service) = (slice.name.clone(), slice.service_name());
-        if is_api_server(&slice) {
+        if slice.is_api_server() {
             if is_usable(&slice) {
                 self.release_kept(&slice, changes);
             } else if self.keeps(&name) {
@@ -267,6 +288,7 @@ impl Cluster {
                 }
             }
             ObjectKind::Node => changes.all |= self.nodes.remove(name).is_some(),
+            ObjectKind::ServiceCIDR => changes.all |= self.service_cidrs.remove(name).is_some(),
         }
     }
 
@@ -289,6 +311,7 @@ impl Cluster {
             ObjectKind::Service => self.services.keys().cloned().collect(),
             ObjectKind::EndpointSlice => self.endpoint_slices.keys().cloned().collect(),
             ObjectKind::Node => self.nodes.keys().cloned().collect(),
+            ObjectKind::ServiceCIDR => self.service_cidrs.keys().cloned().collect(),
         }
     }
 }

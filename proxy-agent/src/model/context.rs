@@ -1,6 +1,6 @@
 //! What this node is told by its flags, and what that means with what its Node object says.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -54,6 +54,8 @@ pub enum NodePortAddresses {
 /// What holds for all Services on this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeRules {
+    /// Where cluster IPs are taken from; empty if the cluster does not say.
+    pub service_cidrs: BTreeSet<IpNet>,
     /// Of IPv4.
     pub v4: FamilyRules,
     /// Of IPv6.
@@ -129,8 +131,18 @@ impl NodeRules {
             }
         };
         Self {
+            service_cidrs: BTreeSet::new(),
             v4: family(Family::V4),
             v6: family(Family::V6),
+        }
+    }
+
+    /// With the ranges of cluster IPs.
+    #[must_use]
+    pub fn with_service_cidrs(self, service_cidrs: BTreeSet<IpNet>) -> Self {
+        Self {
+            service_cidrs,
+            ..self
         }
     }
 

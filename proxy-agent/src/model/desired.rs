@@ -275,8 +275,8 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Its share: `weight` over the sum of weights of its list.
-    pub weight: u32,
+    /// Its share: `weight` over the sum of the weights of its list, which is above 0.
+    pub weight: u16,
     /// Whether it runs on this node.
     pub local: bool,
 }

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Endpoint, EndpointList, EndpointSlice, Family, Scope, ServicePortId, SliceEndpoint,
+    Endpoint, EndpointList, EndpointSlice, Family, Scope, ServicePortId, SliceEndpoint, Weights,
     topology::{Here, Preference},
 };
 
@@ -39,11 +39,11 @@ impl Candidate<'_> {
         scope == Scope::Cluster || self.local
     }
 
-    fn endpoint(&self) -> Endpoint {
+    fn endpoint(&self, weights: &Weights) -> Endpoint {
         Endpoint {
             address: self.address,
             port: self.port,
-            weight: 1,
+            weight: weights.weight_of(self.source),
             local: self.local,
         }
     }
@@ -99,8 +99,14 @@ pub(super) fn any_usable(candidates: &[Candidate<'_>]) -> bool {
 
 /// The endpoints that clients of this scope are sent to: the ready ones, else those that terminate but still serve.
 ///
-/// The two scopes fall back independently. Topology hints narrow only the ready endpoints of scope Cluster.
-pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope, here: Here<'_>) -> EndpointList {
+/// The two scopes fall back independently. Topology hints narrow only the ready endpoints of scope Cluster. Weights narrow
+/// nothing: where all are 0 they are all 1.
+pub(super) fn usable(
+    candidates: &[Candidate<'_>],
+    scope: Scope,
+    here: Here<'_>,
+    weights: &Weights,
+) -> EndpointList {
     let in_scope = || candidates.iter().filter(|candidate| candidate.in_scope(scope));
     let mut chosen: Vec<&Candidate<'_>> = in_scope().filter(|at| at.is_ready()).collect();
     if chosen.is_empty() {
@@ -110,15 +116,17 @@ pub(super) fn usable(candidates: &[Candidate<'_>], scope: Scope, here: Here<'_>)
         let preference = Preference::of(&ready, here);
         chosen.retain(|at| preference.allows(at.source));
     }
-    EndpointList {
-        endpoints: chosen.into_iter().map(Candidate::endpoint).collect(),
+    let mut endpoints: Vec<Endpoint> = chosen.into_iter().map(|at| at.endpoint(weights)).collect();
+    if endpoints.iter().all(|at| at.weight == 0) {
+        endpoints.iter_mut().for_each(|at| at.weight = 1);
     }
+    EndpointList { endpoints }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        NodeContext, Protocol, SlicePort,
+        EndpointSelector, NodeContext, Protocol, SlicePort, WeightRule,
         samples::{self, HERE, name, slice},
     };
     use super::*;
@@ -138,7 +146,7 @@ mod tests {
         let here = Here::new(&node, None);
         let candidates = join(&slices, Family::V4, &id, here);
         let show = |scope| {
-            let list = usable(&candidates, scope, here);
+            let list = usable(&candidates, scope, here, &Weights::default());
             list.endpoints
                 .iter()
                 .map(|at| format!("{}:{}", at.address, at.port))
@@ -263,6 +271,48 @@ mod tests {
         let three = vec!["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
         assert_eq!(hinted("ready"), (strings(&one), strings(&two)));
         assert_eq!(hinted("terminating"), (strings(&three), strings(&two)));
+    }
+
+    /// Address and weight of the endpoints in scope Cluster, with rules in the form `ADDRESS=WEIGHT`.
+    fn weighted(endpoints: &[&str], rules: &[(&str, u16)]) -> Vec<(String, u16)> {
+        let rule = |(address, weight): &(&str, u16)| WeightRule {
+            selector: EndpointSelector::address(address.parse().unwrap()),
+            weight: *weight,
+        };
+        let weights = Weights::new(rules.iter().map(rule).collect());
+        let sources: Vec<SliceEndpoint> = endpoints.iter().map(|text| samples::endpoint(text)).collect();
+        let node = NodeContext::default();
+        let here = Here::new(&node, None);
+        let candidates: Vec<_> = sources.iter().map(|source| candidate(source, 80, here)).collect();
+        let list = usable(&candidates, Scope::Cluster, here, &weights);
+        list.endpoints
+            .iter()
+            .map(|at| (at.address.to_string(), at.weight))
+            .collect()
+    }
+
+    #[test]
+    fn an_endpoint_has_the_weight_of_its_rule_and_1_without_one() {
+        let weights = weighted(
+            &["10.0.0.1", "10.0.0.2", "10.0.0.3"],
+            &[("10.0.0.1", 65_535), ("10.0.0.3", 0)],
+        );
+        let expected = [("10.0.0.1", 65_535), ("10.0.0.2", 1), ("10.0.0.3", 0)];
+        assert_eq!(
+            weights,
+            expected.map(|(address, weight)| (address.to_owned(), weight))
+        );
+    }
+
+    #[test]
+    fn where_all_weights_are_0_they_are_all_1() {
+        let rules = [("10.0.0.1", 0), ("10.0.0.2", 0), ("10.0.0.3", 5)];
+        for (third, expected) in [("ready", vec![0, 0, 5]), ("unready", vec![1, 1])] {
+            let third = format!("10.0.0.3 {third}");
+            let weights = weighted(&["10.0.0.1", "10.0.0.2", &third], &rules);
+            let weights: Vec<u16> = weights.into_iter().map(|(_, weight)| weight).collect();
+            assert_eq!(weights, expected, "{third}");
+        }
     }
 
     #[test]

@@ -13,12 +13,11 @@ mod delta;
 mod desired;
 mod endpoints;
 mod objects;
-#[cfg(test)]
-mod oracle;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
 mod topology;
+mod weights;
 
 pub use cluster::{Changes, Cluster, ClusterEvent, Object, ObjectKind, ObjectRef};
 pub use context::{
@@ -30,7 +29,8 @@ pub use desired::{
     Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
 };
 pub use objects::{
-    EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServicePortSpec, SliceEndpoint,
-    SlicePort, TrafficPolicy,
+    EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServiceCidr, ServicePortSpec,
+    SliceEndpoint, SlicePort, TrafficPolicy,
 };
 pub use plan::{Plan, compute};
+pub use weights::{EndpointSelector, WeightRule, Weights};

@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::Weights;
+
 /// `namespace/name` of a namespaced object. For a Node the namespace is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectName {
@@ -121,6 +123,8 @@ pub struct Service {
     pub session_affinity: Option<u32>,
     /// `spec.healthCheckNodePort`, if not zero.
     pub health_check_node_port: Option<u16>,
+    /// Annotation `kube-portal.io/weights`.
+    pub weights: Weights,
 }
 
 /// One entry of `spec.ports` of a Service.
@@ -152,6 +156,12 @@ pub struct EndpointSlice {
 }
 
 impl EndpointSlice {
+    /// Whether it has endpoints of `default/kubernetes`: of the API server itself.
+    #[must_use]
+    pub fn is_api_server(&self) -> bool {
+        self.name.namespace == "default" && self.service == "kubernetes"
+    }
+
     /// The Service that the slice belongs to.
     #[must_use]
     pub fn service_name(&self) -> ObjectName {
@@ -183,10 +193,21 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `nodeName`.
     pub node_name: Option<String>,
+    /// `targetRef.name` if that is a Pod.
+    pub pod: Option<String>,
     /// `hints.forZones[].name`.
     pub zone_hints: Vec<String>,
     /// `hints.forNodes[].name`.
     pub node_hints: Vec<String>,
+}
+
+/// A range that cluster IPs are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceCidr {
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.cidrs`, one per family at most.
+    pub cidrs: Vec<IpNet>,
 }
 
 /// The parts of a Node that matter to a Service proxy.

@@ -2,7 +2,7 @@
 
 use super::{
     EndpointSlice, Family, Node, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
-    TrafficPolicy,
+    TrafficPolicy, Weights,
 };
 
 /// The node that the tests compute for.
@@ -27,6 +27,7 @@ pub(crate) fn service(at: &str, cluster_ip: &str) -> Service {
         external_traffic_policy: TrafficPolicy::Cluster,
         session_affinity: None,
         health_check_node_port: None,
+        weights: Weights::default(),
     }
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn endpoint(text: &str) -> SliceEndpoint {
         serving: true,
         terminating: false,
         node_name: None,
+        pod: None,
         zone_hints: Vec::new(),
         node_hints: Vec::new(),
     };

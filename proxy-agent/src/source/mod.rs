@@ -17,6 +17,8 @@ pub mod convert;
 pub mod kubernetes;
 pub mod manifests;
 
+mod weight_faults;
+
 /// Where sources send what they see. Unbounded: the receiver only files events, and a source that waited would hold the same
 /// objects in its own buffers.
 pub type EventSender = mpsc::UnboundedSender<ClusterEvent>;

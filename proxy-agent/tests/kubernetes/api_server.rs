@@ -30,6 +30,7 @@ use tokio::{
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NODES: &str = "/api/v1/nodes";
+pub(crate) const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 
 #[derive(Default)]
 struct State {
@@ -40,6 +41,8 @@ struct State {
     /// Version, path and event.
     log: Vec<(u64, String, Value)>,
     requests: Vec<String>,
+    /// Paths that are answered with this status.
+    refused: BTreeMap<String, u16>,
 }
 
 pub(crate) struct ApiServer {
@@ -125,6 +128,11 @@ impl ApiServer {
         self.change(|state| state.cuts += 1);
     }
 
+    /// From now on, requests for `path` are answered with this HTTP status.
+    pub(crate) fn refuse(&self, path: &str, status: u16) {
+        self.state().refused.insert(path.to_owned(), status);
+    }
+
     /// What was asked so far: path and query.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state().requests.clone()
@@ -163,7 +171,9 @@ impl State {
     /// The first event after a version.
     fn after(&self, version: u64, path: &str) -> Option<(u64, String)> {
         let event = self.log.iter().find(|(at, of, _)| *at > version && of == path)?;
-        Some((event.0, format!("{}\n", event.2)))
+        // In the order of real API servers: the type tells how to read the object.
+        let (kind, object) = (&event.2["type"], &event.2["object"]);
+        Some((event.0, format!("{{\"type\":{kind},\"object\":{object}}}\n")))
     }
 }
 
@@ -200,6 +210,15 @@ fn respond(
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default();
     lock(state).requests.push(format!("{path}?{query}"));
+    if let Some(code) = lock(state).refused.get(&path) {
+        let status = json!({
+            "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "code": code,
+        });
+        let body = Full::from(status.to_string()).map_err(|never| match never {});
+        let mut response = Response::new(body.boxed_unsync());
+        *response.status_mut() = (*code).try_into().expect("an HTTP status");
+        return response;
+    }
     if !query.split('&').any(|pair| pair == "watch=true") {
         let list = lock(state).list(&path).to_string();
         return Response::new(Full::from(list).map_err(|never| match never {}).boxed_unsync());

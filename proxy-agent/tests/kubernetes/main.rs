@@ -5,7 +5,7 @@ mod api_server;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use api_server::{ApiServer, NODES, SERVICES, SLICES};
+use api_server::{ApiServer, NODES, SERVICE_CIDRS, SERVICES, SLICES};
 use proxy_agent::{
     model::{Changes, Cluster, ClusterEvent, NodeContext, compute},
     source::kubernetes,
@@ -57,7 +57,7 @@ impl Drop for Watched {
 
 impl Watched {
     async fn new(server: &ApiServer) -> Result<Self> {
-        let client = kubernetes::client(None, Some(&server.url)).await?;
+        let client = kubernetes::client(None, Some(&server.url), |_| Vec::new()).await?;
         let (sender, events) = mpsc::unbounded_channel();
         let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
         Ok(Self {
@@ -230,7 +230,7 @@ async fn a_dropped_connection_is_taken_up_where_it_ended() -> Result<()> {
 #[tokio::test]
 async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Result<()> {
     let server = ApiServer::start().await?;
-    let client = kubernetes::client(None, Some(&server.url)).await?;
+    let client = kubernetes::client(None, Some(&server.url), |_| Vec::new()).await?;
     let (sender, mut events) = mpsc::unbounded_channel();
     let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
     for _ in 0..3 {
@@ -240,4 +240,49 @@ async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Resul
     }
     drop(events);
     Ok(timeout(PATIENCE, task).await??)
+}
+
+#[tokio::test]
+async fn ranges_of_cluster_ips_are_known_where_the_cluster_tells_them() -> Result<()> {
+    let server = ApiServer::start().await?;
+    let cidr = |cidrs: &[&str]| {
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": cidrs},
+        })
+    };
+    server.apply(SERVICE_CIDRS, cidr(&["10.96.0.0/16", "fd00:10:96::/112"]));
+    let mut watched = Watched::new(&server).await?;
+    let has = |cluster: &Cluster, expected: &[&str]| {
+        let cidrs = cluster.service_cidrs();
+        cidrs.iter().map(ToString::to_string).collect::<Vec<_>>() == expected
+    };
+    watched
+        .until_cluster("both", |cluster| {
+            has(cluster, &["10.96.0.0/16", "fd00:10:96::/112"])
+        })
+        .await?;
+    server.delete(SERVICE_CIDRS, "kubernetes");
+    watched.until_cluster("none", |cluster| has(cluster, &[])).await
+}
+
+#[tokio::test]
+async fn an_api_server_that_has_no_service_cidrs_or_hides_them_is_followed_all_the_same() -> Result<()> {
+    for status in [403, 404] {
+        let server = ApiServer::start().await?;
+        server.refuse(SERVICE_CIDRS, status);
+        server.apply(SERVICES, service("a", json!(80)));
+        Watched::new(&server).await?.until(&["a:80"]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_that_are_hidden_are_not_taken_for_none() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.refuse(SERVICES, 403);
+    let mut watched = Watched::new(&server).await?;
+    let listed = timeout(Duration::from_secs(2), watched.until(&[])).await;
+    assert!(listed.is_err(), "the Services were never listed");
+    Ok(())
 }

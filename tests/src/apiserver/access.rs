@@ -22,6 +22,7 @@ pub fn allow_agent(admin: &Client) -> Result<()> {
         "rules": [
             {"apiGroups": [""], "resources": ["services", "nodes"], "verbs": ["list", "watch"]},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": ["list", "watch"]},
         ],
     }))?;
     admin.apply(&json!({

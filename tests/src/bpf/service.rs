@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_agent::model::{
-    Cluster, ClusterEvent, EndpointSlice, Family, Object, ObjectName, Protocol, Service, ServicePortSpec,
-    SliceEndpoint, SlicePort, TrafficPolicy,
+    Cluster, ClusterEvent, EndpointSelector, EndpointSlice, Family, Object, ObjectName, Protocol, Service,
+    ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, WeightRule, Weights,
 };
 
 /// A Service of one port and one family.
@@ -20,6 +20,8 @@ pub struct ClusterIp {
     pub node_port: Option<u16>,
     /// Addresses of the ready endpoints.
     pub endpoints: Vec<IpAddr>,
+    /// Weights of the first endpoints; the others have 1.
+    pub weights: Vec<u16>,
     /// `targetPort`.
     pub target_port: u16,
 }
@@ -46,7 +48,16 @@ impl ClusterIp {
             external_traffic_policy: TrafficPolicy::Cluster,
             session_affinity: None,
             health_check_node_port: None,
+            weights: self.weights(),
         }
+    }
+
+    fn weights(&self) -> Weights {
+        let rule = |(address, weight): (&IpAddr, &u16)| WeightRule {
+            selector: EndpointSelector::address(*address),
+            weight: *weight,
+        };
+        Weights::new(self.endpoints.iter().zip(&self.weights).map(rule).collect())
     }
 
     fn slice(&self) -> EndpointSlice {
@@ -71,6 +82,7 @@ fn endpoint(address: IpAddr) -> SliceEndpoint {
         serving: true,
         terminating: false,
         node_name: None,
+        pod: None,
         zone_hints: Vec::new(),
         node_hints: Vec::new(),
     }

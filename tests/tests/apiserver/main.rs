@@ -7,6 +7,7 @@ mod compaction;
 mod first_contact;
 mod odd_objects;
 mod outage;
+mod own_service;
 mod rights;
 mod services;
 mod slices;

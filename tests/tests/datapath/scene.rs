@@ -86,7 +86,17 @@ impl Variant {
                 .into_iter()
                 .map(|number| self.endpoint(number))
                 .collect(),
+            weights: Vec::new(),
             target_port: TARGET_PORT,
+        }
+    }
+
+    /// A Service at virtual IP 1 with as many endpoints, of these weights.
+    pub(crate) fn weighted_service(self, weights: &[u16]) -> ClusterIp {
+        let endpoints = (1_u8..).zip(weights).map(|(number, _)| number);
+        ClusterIp {
+            weights: weights.to_vec(),
+            ..self.service(endpoints)
         }
     }
 

@@ -9,7 +9,7 @@ use harness::{
 };
 
 /// From the interface appearing to the first answer, including attempts that time out.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_pod_that_appears_reaches_services_at_once_over_ipv4() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::alias::{Slot, slots};
 use crate::model::{EndpointList, Family, ListKey, Scope, ServicePortId};
 
 /// What a list is known by: it survives a restart through the maps.
@@ -22,7 +23,8 @@ pub struct ListOwner {
 #[derive(Clone, Debug)]
 pub struct Ids {
     services: BTreeMap<(String, u8), u32>,
-    lists: BTreeMap<ListOwner, (u32, EndpointList)>,
+    /// Lists as the maps hold them: what the maps do not say, such as whether an endpoint is local, makes no other list.
+    lists: BTreeMap<ListOwner, (u32, Vec<Slot>)>,
     next_service: u32,
     next_list: u32,
     /// Lists that have another id by now, or none.
@@ -62,7 +64,7 @@ impl Ids {
     }
 
     /// Takes over a list of an earlier run.
-    pub fn restore_list(&mut self, owner: ListOwner, id: u32, list: EndpointList) {
+    pub fn restore_list(&mut self, owner: ListOwner, id: u32, list: Vec<Slot>) {
         self.lists.insert(owner, (id, list));
         self.reserve(id + 1, 0);
     }
@@ -108,12 +110,13 @@ impl Ids {
             self.forget_list(&owner);
             return 0;
         }
+        let slots = slots(list);
         match self.lists.get(&owner) {
-            Some((id, known)) if is_same(known, list) => *id,
+            Some((id, known)) if *known == slots => *id,
             _ => {
                 self.forget_list(&owner);
                 let id = give(&mut self.next_list);
-                self.lists.insert(owner, (id, list.clone()));
+                self.lists.insert(owner, (id, slots));
                 id
             }
         }
@@ -124,17 +127,6 @@ impl Ids {
         self.services.retain(|_, id| service(*id));
         self.lists.retain(|_, (id, _)| list(*id));
     }
-}
-
-/// By what the maps hold: whether an endpoint is local is not in them.
-fn is_same(a: &EndpointList, b: &EndpointList) -> bool {
-    let written = |list: &EndpointList| -> Vec<_> {
-        list.endpoints
-            .iter()
-            .map(|endpoint| (endpoint.address, endpoint.port))
-            .collect()
-    };
-    written(a) == written(b)
 }
 
 fn give(next: &mut u32) -> u32 {
@@ -202,13 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn a_list_whose_weights_change_keeps_its_id_because_the_maps_do_not_hold_weights() {
+    fn a_list_whose_shares_change_is_another_one_and_what_the_maps_do_not_hold_changes_nothing() {
         let mut ids = Ids::default();
-        let mut weighted = list(&[1, 2]);
-        let first = ids.list(7, &key(), &weighted);
-        weighted.endpoints[0].weight = 9;
-        weighted.endpoints[1].local = true;
-        assert_eq!(ids.list(7, &key(), &weighted), first);
+        let mut given = |weights: [u16; 2], local| {
+            let mut list = list(&[1, 2]);
+            for (endpoint, weight) in list.endpoints.iter_mut().zip(weights) {
+                (endpoint.weight, endpoint.local) = (weight, local);
+            }
+            ids.list(7, &key(), &list)
+        };
+        let changes = [
+            ([1, 1], false),
+            ([1, 1], true),
+            ([3, 3], true),
+            ([1, 2], true),
+            ([2, 4], false),
+            ([2, 5], false),
+        ];
+        assert_eq!(
+            changes.map(|(weights, local)| given(weights, local)),
+            [1, 1, 1, 2, 2, 3]
+        );
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
     node::{self, Layer, NodeFacts},
 };
 
+pub mod alias;
 pub mod attach;
 pub mod cleanup;
 pub mod dump;

@@ -105,7 +105,7 @@ impl<'a> Port<'a> {
         for (kind, address, port) in self.addresses() {
             let frontend = self.frontend(kind, any_usable);
             for scope in [frontend.external_clients, frontend.internal_clients] {
-                let list = || endpoints::usable(&candidates, scope, here);
+                let list = || endpoints::usable(&candidates, scope, here, &self.service.weights);
                 wishes.lists.entry(self.list_key(scope)).or_insert_with(list);
             }
             let key = FrontendKey {

@@ -53,6 +53,12 @@ fn ports(subject: &Subject, ports: &[discovery::EndpointPort]) -> Result<Vec<Sli
     Ok(found)
 }
 
+fn pod(endpoint: &discovery::Endpoint) -> Option<String> {
+    let target = endpoint.target_ref.as_ref()?;
+    let is_pod = target.kind.as_deref() == Some("Pod");
+    target.name.clone().filter(|_| is_pod)
+}
+
 fn endpoint(subject: &Subject, family: Family, endpoint: &discovery::Endpoint) -> Option<SliceEndpoint> {
     let text = endpoint.addresses.first()?;
     let Some(address) = parse_ip(text).filter(|&address| Family::of(address) == family) else {
@@ -68,6 +74,7 @@ fn endpoint(subject: &Subject, family: Family, endpoint: &discovery::Endpoint) -
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
         node_name: endpoint.node_name.clone(),
+        pod: pod(endpoint),
         zone_hints: hints
             .for_zones
             .into_iter()

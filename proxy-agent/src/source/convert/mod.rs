@@ -6,9 +6,10 @@
 //! |---|---|
 //! | external IP, load balancer IP, source range, node address, endpoint address | ignored, with a log line |
 //! | unknown traffic policy | `Cluster` |
+//! | weights | all the same, with a log line |
 //! | cluster IP, any port number, protocol, affinity timeout, pod CIDR | error: the object's last good version stays |
 //!
-//! The API server refuses all of them, so they come from manifests or from an API server newer than this program.
+//! The API server refuses all of them but weights, so they come from manifests or from an API server newer than this program.
 
 use thiserror::Error;
 
@@ -19,15 +20,18 @@ mod endpoint_slice;
 mod node;
 mod pruned;
 mod service;
+mod service_cidr;
 mod typed;
+mod weights;
 
 pub use address::{parse_cidr, parse_ip};
 pub use endpoint_slice::endpoint_slice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use node::node;
 pub use service::service;
+pub use service_cidr::service_cidr;
 pub(crate) use typed::{ApiKind, FieldError, deserialize_with_path};
-pub(crate) use {endpoint_slice::HEADLESS_LABEL, service::PROXY_NAME_LABEL};
+pub(crate) use {endpoint_slice::HEADLESS_LABEL, service::PROXY_NAME_LABEL, weights::WEIGHTS_ANNOTATION};
 
 /// A value that the model cannot take.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

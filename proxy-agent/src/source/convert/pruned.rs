@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::{core::v1 as core, discovery::v1 as discovery},
+    api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use serde::{Deserialize, Deserializer};
+
+use super::WEIGHTS_ANNOTATION;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,6 +16,14 @@ struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+/// The only one that has a meaning here.
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "kube-portal.io/weights")]
+    weights: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +40,12 @@ struct EndpointSliceObject {
     address_type: Option<String>,
     endpoints: Option<Vec<discovery::Endpoint>>,
     ports: Option<Vec<discovery::EndpointPort>>,
+}
+
+#[derive(Deserialize)]
+struct ServiceCidrObject {
+    metadata: Option<Metadata>,
+    spec: Option<networking::ServiceCIDRSpec>,
 }
 
 #[derive(Deserialize)]
@@ -77,11 +93,26 @@ pub(super) fn node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<core::N
     })
 }
 
+pub(super) fn service_cidr<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<networking::ServiceCIDR, D::Error> {
+    let object = ServiceCidrObject::deserialize(deserializer)?;
+    Ok(networking::ServiceCIDR {
+        metadata: metadata(object.metadata),
+        spec: object.spec,
+        status: None,
+    })
+}
+
 fn metadata(metadata: Option<Metadata>) -> ObjectMeta {
     metadata.map_or_else(ObjectMeta::default, |metadata| ObjectMeta {
         name: metadata.name,
         namespace: metadata.namespace,
         labels: metadata.labels,
+        annotations: metadata
+            .annotations
+            .and_then(|annotations| annotations.weights)
+            .map(|weights| BTreeMap::from([(WEIGHTS_ANNOTATION.to_owned(), weights)])),
         ..ObjectMeta::default()
     })
 }

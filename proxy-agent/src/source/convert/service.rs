@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::{ConvertError, Subject, label, parse_cidr, parse_ip};
+use super::{ConvertError, Subject, label, parse_cidr, parse_ip, weights::weights};
 use crate::model::{Family, ObjectKind, Service, ServicePortSpec, TrafficPolicy};
 
 /// Another proxy serves Services that carry this label, whatever its value.
@@ -43,6 +43,7 @@ pub fn service(object: &core::Service) -> Result<Option<Service>, ConvertError> 
         external_traffic_policy: policy(spec.external_traffic_policy.as_deref()),
         session_affinity: session_affinity(&subject, spec)?,
         health_check_node_port: health_check_node_port(&subject, spec)?,
+        weights: weights(&subject, &object.metadata),
         name: subject.name,
     }))
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{EndpointSlice, Family, Node, Service, TrafficPolicy};
+use crate::model::{
+    EndpointSelector, EndpointSlice, Family, Node, Service, SliceEndpoint, TrafficPolicy, WeightRule, Weights,
+};
 
 /// Sets `pointer` of `object` to `value`, making the objects on the way.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {
@@ -209,6 +211,93 @@ fn conditions_that_are_not_said_mean_ready_and_not_terminating() {
         "10.0.0.1",
         "only the first address counts"
     );
+}
+
+#[test]
+fn an_endpoint_carries_the_name_of_the_pod_it_is() {
+    for (target, pod) in [
+        (json!({"kind": "Pod", "name": "web-1"}), Some("web-1")),
+        (json!({"kind": "Node", "name": "web-1"}), None),
+        (json!({"name": "web-1"}), None),
+        (json!({"kind": "Pod"}), None),
+        (json!(null), None),
+    ] {
+        let object = with(slice(), "/endpoints/0/targetRef", target.clone());
+        let slice = read_slice(object).unwrap().unwrap();
+        assert_eq!(slice.endpoints[0].pod.as_deref(), pod, "{target}");
+    }
+}
+
+fn weights_of(annotation: &str) -> Weights {
+    let annotations = json!({"kube-portal.io/weights": annotation, "example.com/other": "*=9"});
+    web_with("/metadata/annotations", annotations).weights
+}
+
+#[test]
+fn weights_are_read_from_the_annotation_in_its_order() {
+    let network = |text: &str| EndpointSelector::Network(text.parse().unwrap());
+    let expected = [
+        (EndpointSelector::Pod("web-canary-1.a".to_owned()), 1),
+        (EndpointSelector::PodPrefix("web-canary-".to_owned()), 2),
+        (EndpointSelector::PodPrefix(String::new()), 3),
+        (EndpointSelector::Node("old".to_owned()), 0),
+        (network("10.1.2.3/32"), 4),
+        (network("fd00::1/128"), 5),
+        (network("10.1.0.0/16"), 6),
+        (EndpointSelector::All, 65_535),
+    ];
+    let rules = expected.map(|(selector, weight)| WeightRule { selector, weight });
+    let text = "pod/web-canary-1.a=1,pod/web-canary-*=2, pod/*=3,\n node/old = 0 ,010.001.2.03=04,fd00::1=5,\
+                10.1.77.77/16=6,*=65535";
+    assert_eq!(weights_of(text), Weights::new(rules.into()));
+}
+
+#[test]
+fn a_service_without_the_annotation_or_with_an_empty_one_has_no_weights() {
+    let without = web_with("/metadata/annotations", json!({"example.com/other": "*=9"})).weights;
+    for weights in [without, weights_of(""), weights_of(" \n")] {
+        assert_eq!(weights, Weights::default());
+    }
+}
+
+#[test]
+fn a_malformed_weight_costs_all_weights_and_not_the_service_and_is_named() {
+    let form = "write SELECTOR=WEIGHT, with commas between entries";
+    let selector = "select by an address, a CIDR, pod/NAME, pod/PREFIX*, node/NAME or *";
+    let weight = "write a weight from 0 to 65535";
+    for (entry, remedy) in [
+        ("10.0.0.1", form),
+        ("", form),
+        ("10.0.0.1=", weight),
+        ("10.0.0.1=65536", weight),
+        ("10.0.0.1=-1", weight),
+        ("10.0.0.1=+1", weight),
+        ("10.0.0.1=1.5", weight),
+        ("10.0.0.1=1=2", weight),
+        ("=1", selector),
+        ("10.0.0=1", selector),
+        ("10.0.0.0/33=1", selector),
+        ("web=1", selector),
+        ("pod/=1", selector),
+        ("pod/We_b=1", selector),
+        ("pod/a*b=1", selector),
+        ("pod/a b=1", selector),
+        ("node/=1", selector),
+        ("node/a*=1", selector),
+        ("zone/a=1", selector),
+    ] {
+        let weights = weights_of(&format!("10.0.0.9=9, {entry} "));
+        let expected = format!(
+            "Service shop/web: metadata.annotations[kube-portal.io/weights], entry 2, is {entry:?}: {remedy}"
+        );
+        assert_eq!(weights.fault(), Some(expected.as_str()));
+        let slice = read_slice(slice()).unwrap().unwrap();
+        let ninth = SliceEndpoint {
+            address: [10, 0, 0, 9].into(),
+            ..slice.endpoints[0].clone()
+        };
+        assert_eq!(weights.weight_of(&ninth), 1);
+    }
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
+use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 use serde::{Deserializer, de::DeserializeSeed};
 
-use super::{ConvertError, endpoint_slice, node, pruned, service, service::check_assigned};
+use super::{ConvertError, endpoint_slice, node, pruned, service, service::check_assigned, service_cidr};
 use crate::model::{Object, ObjectKind};
 
 /// An object as the API spells it.
@@ -14,6 +14,7 @@ pub(crate) enum ApiObject {
     Service(Box<core::Service>),
     EndpointSlice(Box<discovery::EndpointSlice>),
     Node(Box<core::Node>),
+    ServiceCIDR(Box<networking::ServiceCIDR>),
 }
 
 impl ApiObject {
@@ -23,6 +24,7 @@ impl ApiObject {
             Self::Service(object) => service(object)?.map(Object::Service),
             Self::EndpointSlice(object) => endpoint_slice(object)?.map(Object::EndpointSlice),
             Self::Node(object) => node(object)?.map(Object::Node),
+            Self::ServiceCIDR(object) => service_cidr(object)?.map(Object::ServiceCIDR),
         })
     }
 
@@ -52,6 +54,7 @@ impl<'de> DeserializeSeed<'de> for ApiKind {
                 ApiObject::EndpointSlice(Box::new(pruned::endpoint_slice(deserializer)?))
             }
             ObjectKind::Node => ApiObject::Node(Box::new(pruned::node(deserializer)?)),
+            ObjectKind::ServiceCIDR => ApiObject::ServiceCIDR(Box::new(pruned::service_cidr(deserializer)?)),
         })
     }
 }

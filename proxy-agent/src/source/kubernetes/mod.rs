@@ -12,23 +12,29 @@ use futures::StreamExt;
 use k8s_openapi::api::{
     core::v1::{Node, Service},
     discovery::v1::EndpointSlice,
+    networking::v1::ServiceCIDR,
 };
 use kube::{
     Api,
     runtime::{WatchStreamExt, watcher},
 };
 
+use tokio::task::{JoinError, JoinSet};
+
 use super::{
     EventSender,
     convert::{HEADLESS_LABEL, PROXY_NAME_LABEL},
+    weight_faults::WeightFaults,
 };
 
 mod client;
+mod direct;
+mod outage;
 mod received;
 mod tracker;
 
-pub use client::{ClientError, client};
-pub use kube::Client;
+pub use client::{Client, ClientError, client};
+use outage::Outage;
 use received::{Received, Watched};
 use tracker::Tracker;
 
@@ -40,29 +46,55 @@ pub async fn run(client: Client, node_name: String, events: EventSender) {
         .fields("spec.clusterIP!=None");
     let slices = watcher::Config::default().labels(&format!("!{HEADLESS_LABEL}"));
     let own_node = watcher::Config::default().fields(&format!("metadata.name={node_name}"));
+    let everything = watcher::Config::default();
+    // Each on its own: large lists are read at the same time.
+    let mut watches = JoinSet::new();
+    watches.spawn(follow::<Service>(client.clone(), services, events.clone()));
+    watches.spawn(follow::<EndpointSlice>(client.clone(), slices, events.clone()));
+    watches.spawn(follow::<Node>(client.clone(), own_node, events.clone()));
+    watches.spawn(follow::<ServiceCIDR>(client, everything, events.clone()));
     tokio::select! {
-        () = follow::<Service>(&client, services, &events) => {}
-        () = follow::<EndpointSlice>(&client, slices, &events) => {}
-        () = follow::<Node>(&client, own_node, &events) => {}
+        ended = watches.join_next() => report(ended),
         () = events.closed() => {}
     }
 }
 
-async fn follow<K: Watched + 'static>(client: &Client, config: watcher::Config, events: &EventSender) {
+/// A watch ends only with its receiver, unless it panics.
+fn report(ended: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = ended {
+        tracing::error!("a watch has failed: {error}");
+    }
+}
+
+async fn follow<K: Watched + 'static>(client: Client, config: watcher::Config, events: EventSender) {
     let kind = K::KIND;
-    let api: Api<Received<K>> = Api::all(client.clone());
+    let api: Api<Received<K>> = Api::all(client.kube.clone());
     let mut tracker = Tracker::new(kind);
+    let mut outage = Outage::new(kind);
+    let mut faults = WeightFaults::default();
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {
-        match event {
+        let news = match event {
             Ok(event) => {
-                for event in tracker.handle(event) {
-                    if events.send(event).is_err() {
-                        return;
-                    }
+                // The others come from the API server.
+                if !matches!(event, watcher::Event::Init) {
+                    outage.is_over();
                 }
+                tracker.handle(event)
             }
-            Err(error) => tracing::warn!("watching {kind} objects: {error}; trying again"),
+            Err(error) => {
+                outage.note(&error);
+                tracker.fail(&error)
+            }
+        };
+        for event in news {
+            faults.tell(&event);
+            if let Some(servers) = &client.servers {
+                servers.note(&event);
+            }
+            if events.send(event).is_err() {
+                return;
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use k8s_openapi::api::{
     core::v1::{Node, Service},
     discovery::v1::EndpointSlice,
+    networking::v1::ServiceCIDR,
 };
 use kube::{Resource, core::ObjectMeta};
 use serde::{Deserialize, Deserializer};
@@ -30,6 +31,10 @@ impl Watched for EndpointSlice {
 
 impl Watched for Node {
     const KIND: ObjectKind = ObjectKind::Node;
+}
+
+impl Watched for ServiceCIDR {
+    const KIND: ObjectKind = ObjectKind::ServiceCIDR;
 }
 
 /// An object of a kind, in the model's types; `None` if it is not ours, an error if it is malformed.
@@ -67,6 +72,8 @@ impl<K> Received<K> {
     }
 }
 
+/// From JSON text only. Events of a watch begin with their type, as all API servers write them: else the object would be buffered
+/// in another form before its turn.
 impl<'de, K: Watched> Deserialize<'de> for Received<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;

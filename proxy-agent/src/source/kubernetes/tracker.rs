@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{Error, Event};
 
 use super::received::Received;
 use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef};
@@ -50,6 +50,15 @@ impl Tracker {
             Event::Apply(object) => self.apply(object).into_iter().collect(),
             Event::Delete(object) => self.delete(object.name()).into_iter().collect(),
         }
+    }
+
+    /// An API server that has no such kind, or does not let us see it, is served without it if that is possible.
+    pub(super) fn fail(&mut self, error: &Error) -> Vec<ClusterEvent> {
+        if self.has_listed || self.kind != ObjectKind::ServiceCIDR || !is_refusal(error) {
+            return Vec::new();
+        }
+        self.has_listed = true;
+        vec![ClusterEvent::Replace(self.kind, Vec::new())]
     }
 
     fn apply<K>(&mut self, object: Received<K>) -> Option<ClusterEvent> {
@@ -119,6 +128,19 @@ impl Tracker {
                 Update::Malformed
             }
         }
+    }
+}
+
+/// 403 or 404.
+fn is_refusal(error: &Error) -> bool {
+    let refuses =
+        |error: &kube::Error| matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
+    match error {
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
+            refuses(error)
+        }
+        Error::WatchError(status) => matches!(status.code, 403 | 404),
+        Error::NoResourceVersion => false,
     }
 }
 
@@ -215,6 +237,22 @@ mod tests {
         let headless = service_at("a", "None", &json!(80));
         assert_eq!(show(&tracker.handle(Event::Apply(headless.clone()))), ["-a"]);
         assert_eq!(show(&tracker.handle(Event::Apply(headless))), [""; 0]);
+    }
+
+    #[test]
+    fn of_all_annotations_the_weights_are_kept() {
+        let object = json!({
+            "metadata": {
+                "name": "a", "namespace": "default",
+                "annotations": {"kube-portal.io/weights": "*=many", "example.com/large": "text"},
+            },
+            "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
+        });
+        let object: Received<Service> = serde_json::from_str(&object.to_string()).unwrap();
+        let Ok(Some(Object::Service(read))) = object.into_object() else {
+            panic!("no Service");
+        };
+        assert!(read.weights.fault().is_some());
     }
 
     #[test]

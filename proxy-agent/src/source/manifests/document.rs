@@ -56,6 +56,7 @@ impl Header {
             ("v1", "Service") => Kind::Ours(ObjectKind::Service),
             ("discovery.k8s.io/v1", "EndpointSlice") => Kind::Ours(ObjectKind::EndpointSlice),
             ("v1", "Node") => Kind::Ours(ObjectKind::Node),
+            ("networking.k8s.io/v1", "ServiceCIDR") => Kind::Ours(ObjectKind::ServiceCIDR),
             ("v1", "List" | "ServiceList" | "NodeList") | ("discovery.k8s.io/v1", "EndpointSliceList") => {
                 Kind::List
             }
@@ -71,7 +72,7 @@ impl Header {
             .as_deref()
             .filter(|namespace| !namespace.is_empty());
         let name = match kind {
-            ObjectKind::Node => ObjectName::cluster_scoped(name),
+            ObjectKind::Node | ObjectKind::ServiceCIDR => ObjectName::cluster_scoped(name),
             _ => ObjectName::new(namespace.unwrap_or("default"), name),
         };
         Some(ObjectRef { kind, name })

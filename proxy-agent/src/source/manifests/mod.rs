@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::EventSender;
+use super::{EventSender, weight_faults::WeightFaults};
 
 mod document;
 mod error;
@@ -53,10 +53,12 @@ pub async fn run(dir: PathBuf, events: EventSender) -> Result<(), ManifestsError
     let mut watcher = watcher(&changed).map_err(|source| watch_error(&dir, source))?;
     let mut shelf = Shelf::default();
     let mut journal = Journal::default();
+    let mut faults = WeightFaults::default();
     let mut files = look(&mut watcher, &dir).await?;
     loop {
         let mut reading = shelf.read(&files);
         for event in std::mem::take(&mut reading.events) {
+            faults.tell(&event);
             if events.send(event).is_err() {
                 return Ok(());
             }

@@ -2,10 +2,16 @@
 
 mod rows;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
-pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Row, ServiceRow};
-use super::object::PinDir;
+pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Percent, Row, ServiceRow};
+use super::{
+    alias::{Share, hundredths_of_percent},
+    object::PinDir,
+};
 use crate::model::{Family, Protocol};
 use anyhow::{Context, Result};
 use aya::{
@@ -45,6 +51,36 @@ pub fn limits(pins: &PinDir) -> Result<Vec<LimitRow>> {
     let mut rows: Vec<_> = rows.collect();
     rows.sort();
     Ok(rows)
+}
+
+/// The endpoints of a TCP Service at this address and port, as far as this node has served it. None if nothing is pinned there.
+#[must_use]
+pub fn behind(pins: &PinDir, service: SocketAddr) -> Vec<SocketAddr> {
+    let endpoints = match service.ip() {
+        IpAddr::V4(_) => behind_of::<Addr4>(pins, service, "4"),
+        IpAddr::V6(_) => behind_of::<Addr6>(pins, service, "6"),
+    };
+    endpoints.unwrap_or_default()
+}
+
+fn behind_of<A>(pins: &PinDir, service: SocketAddr, suffix: &str) -> Result<Vec<SocketAddr>>
+where
+    A: Address,
+    FrontendKey<A>: Pod + Ord,
+    Endpoint<A>: Pod,
+{
+    let frontends: HashMap<_, FrontendKey<A>, Frontend> =
+        Map::HashMap(open(pins, &format!("FRONTENDS{suffix}"))?).try_into()?;
+    let endpoints: HashMap<_, EndpointKey, Endpoint<A>> =
+        Map::HashMap(open(pins, &format!("ENDPOINTS{suffix}"))?).try_into()?;
+    let address = A::from_ip(service.ip()).context("of the other family")?;
+    let key = FrontendKey::new(address, Port::new(service.port()), TCP);
+    let (list, len) = frontends.get(&key, 0)?.list();
+    let endpoint = |slot| -> Result<SocketAddr> {
+        let endpoint = endpoints.get(&EndpointKey::new(list, slot), 0)?;
+        Ok(SocketAddr::new(endpoint.address().to_ip(), endpoint.port().get()))
+    };
+    (0..len).map(endpoint).collect()
 }
 
 const LIMITS: [(Limits, &str); 5] = [
@@ -144,7 +180,7 @@ where
             list,
             endpoints: endpoints
                 .get(&list)
-                .map(|slots| slots.values().cloned().collect())
+                .map(|slots| slots.values().map(|(endpoint, _)| endpoint.clone()).collect())
                 .unwrap_or_default(),
         }
     };
@@ -177,12 +213,20 @@ where
     let mut rows = Vec::new();
     for (list, slots) in lists::<A>(pins, suffix)? {
         let services = owners.remove(&list).unwrap_or_default();
-        rows.extend(slots.into_iter().map(|(slot, endpoint)| EndpointRow {
-            services: services.clone(),
-            list,
-            slot,
-            endpoint,
-        }));
+        let shares: Vec<Share> = slots.values().map(|(_, share)| *share).collect();
+        let shares = hundredths_of_percent(&shares).into_iter().map(Percent);
+        rows.extend(
+            slots
+                .into_iter()
+                .zip(shares)
+                .map(|((slot, (endpoint, _)), share)| EndpointRow {
+                    services: services.clone(),
+                    list,
+                    slot,
+                    endpoint,
+                    share,
+                }),
+        );
     }
     Ok(rows)
 }
@@ -224,16 +268,18 @@ where
     Ok(map.iter().flatten().map(row).collect())
 }
 
-fn lists<A: Address>(pins: &PinDir, suffix: &str) -> Result<BTreeMap<u32, BTreeMap<u32, String>>>
+/// Text and share of each slot of each list.
+type Lists = BTreeMap<u32, BTreeMap<u32, (String, Share)>>;
+
+fn lists<A: Address>(pins: &PinDir, suffix: &str) -> Result<Lists>
 where
     Endpoint<A>: Pod,
 {
-    let mut lists: BTreeMap<u32, BTreeMap<u32, String>> = BTreeMap::new();
+    let mut lists = Lists::new();
     for (key, endpoint) in hash::<EndpointKey, Endpoint<A>>(pins, &format!("ENDPOINTS{suffix}"))? {
-        lists
-            .entry(key.list())
-            .or_default()
-            .insert(key.slot(), socket((endpoint.address(), endpoint.port())));
+        let text = socket((endpoint.address(), endpoint.port()));
+        let slots = lists.entry(key.list()).or_default();
+        slots.insert(key.slot(), (text, Share::of(&endpoint)));
     }
     Ok(lists)
 }

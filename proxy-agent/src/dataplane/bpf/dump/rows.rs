@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::model::{Family, Protocol};
 
@@ -61,6 +61,18 @@ pub struct EndpointRow {
     pub slot: u32,
     /// `address:port`.
     pub endpoint: String,
+    /// How many of the new connections to the list go there.
+    pub share: Percent,
+}
+
+/// Hundredths of a percent, shown as percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u32);
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.0) / 100.0)
+    }
 }
 
 /// An entry of a flow table.
@@ -148,7 +160,7 @@ impl Row for LimitRow {
 }
 
 impl Row for EndpointRow {
-    const HEADER: &'static [&'static str] = &["list", "slot", "endpoint", "services"];
+    const HEADER: &'static [&'static str] = &["list", "slot", "endpoint", "share", "services"];
 
     fn cells(&self) -> Vec<String> {
         let services = if self.services.is_empty() {
@@ -160,6 +172,7 @@ impl Row for EndpointRow {
             self.list.to_string(),
             self.slot.to_string(),
             self.endpoint.clone(),
+            format!("{}.{:02} %", self.share.0 / 100, self.share.0 % 100),
             services,
         ]
     }
@@ -207,5 +220,23 @@ impl Row for CounterRow {
             self.value.to_string(),
             self.description.to_owned(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_number_of_percent_with_two_decimals() {
+        let row = EndpointRow {
+            services: vec!["default/web:http".to_owned()],
+            list: 1,
+            slot: 0,
+            endpoint: "10.0.0.1:80".to_owned(),
+            share: Percent(1_205),
+        };
+        assert_eq!(row.cells()[3], "12.05 %");
+        assert_eq!(serde_json::to_value(&row).unwrap()["share"], 12.05);
     }
 }

@@ -7,7 +7,10 @@ use proxy_common::{
     ServiceName, TCP, UDP,
 };
 
-use super::ids::{Ids, ListOwner};
+use super::{
+    alias::{Slot, slots},
+    ids::{Ids, ListOwner},
+};
 use crate::model::{
     self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, NodeRules, Protocol,
     Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
@@ -304,15 +307,7 @@ fn frontend_key<A: Address>(key: &model::FrontendKey) -> Option<FrontendKey<A>> 
 }
 
 fn endpoints<A: Address>(list: &EndpointList) -> Vec<Endpoint<A>> {
-    list.endpoints
-        .iter()
-        .filter_map(|endpoint| {
-            Some(Endpoint::new(
-                A::from_ip(endpoint.address)?,
-                Port::new(endpoint.port),
-            ))
-        })
-        .collect()
+    slots(list).into_iter().filter_map(Slot::to_wire).collect()
 }
 
 fn flags(frontend: &model::Frontend) -> FrontendFlags {

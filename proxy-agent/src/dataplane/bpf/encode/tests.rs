@@ -157,6 +157,24 @@ fn internal_traffic_policy_local_spreads_over_the_local_list() {
 }
 
 #[test]
+fn unequal_weights_are_shares_of_the_slots_and_every_endpoint_stays_in_the_list() {
+    let (mut desired, frontend) = web(Protocol::Tcp);
+    desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
+    for list in desired
+        .lists
+        .values_mut()
+        .filter(|list| list.endpoints.len() == 2)
+    {
+        list.endpoints[0].weight = 3;
+    }
+    let contents = encode(&desired, &mut Ids::default());
+    let endpoint = |address| Endpoint::new(v4(address), Port::new(8080));
+    // Of two slots the second keeps half, which makes a quarter, and leaves the other half to the first.
+    let expected = [endpoint("10.0.0.1"), endpoint("10.0.0.2").with_share(1 << 31, 0)];
+    assert_eq!(contents.v4.lists[&value(&contents).list().0], expected);
+}
+
+#[test]
 fn a_frontend_without_endpoints_has_list_0_and_says_whether_packets_are_refused_or_vanish() {
     for (when_empty, silent) in [(WhenEmpty::Reject, false), (WhenEmpty::Drop, true)] {
         let (mut desired, mut frontend) = web(Protocol::Tcp);

@@ -16,6 +16,7 @@ use proxy_common::{
 };
 
 use super::{
+    alias::Slot,
     encode::{Contents, FamilyContents, Gone},
     ids::{Ids, ListOwner},
     maps::MapError,
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     dataplane::Applied,
-    model::{self, EndpointList, Family, Scope},
+    model::{Family, Scope},
 };
 
 /// How long a list stays after its last frontend. Programs run for microseconds; this covers a preempted virtual machine.
@@ -287,15 +288,12 @@ fn sum(parts: impl IntoIterator<Item = Writes>) -> Writes {
 }
 
 fn restore_lists<A: Address>(family: Family, maps: &FamilyMaps<A>, ids: &mut Ids) {
-    let mut lists: BTreeMap<u32, EndpointList> = BTreeMap::new();
+    let mut lists: BTreeMap<u32, Vec<Slot>> = BTreeMap::new();
     for (key, endpoint) in maps.endpoints.known() {
-        let endpoint = model::Endpoint {
-            address: endpoint.address().to_ip(),
-            port: endpoint.port().get(),
-            weight: 1,
-            local: false,
-        };
-        lists.entry(key.list()).or_default().endpoints.push(endpoint);
+        lists
+            .entry(key.list())
+            .or_default()
+            .push(Slot::from_wire(endpoint));
     }
     for frontend in maps.frontends.known().values() {
         for (scope, id) in [Scope::Cluster, Scope::Local]

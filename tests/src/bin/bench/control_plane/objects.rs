@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use proxy_agent::model::{
     EndpointSlice, Family, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
-    TrafficPolicy,
+    TrafficPolicy, Weights,
 };
 
 /// Service number `index`: one TCP port at a cluster IP, every tenth one at a NodePort too.
@@ -27,6 +27,7 @@ pub(super) fn service(index: u32) -> Service {
         external_traffic_policy: TrafficPolicy::Cluster,
         session_affinity: None,
         health_check_node_port: None,
+        weights: Weights::default(),
     }
 }
 
@@ -69,5 +70,6 @@ fn endpoint(number: u32) -> SliceEndpoint {
         node_name: Some(format!("node-{}", number % 500)),
         zone_hints: Vec::new(),
         node_hints: Vec::new(),
+        pod: Some(format!("service-7d4b9c6f5d-{number:05}")),
     }
 }

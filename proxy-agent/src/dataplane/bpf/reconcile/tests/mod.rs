@@ -161,6 +161,10 @@ fn a_pass_that_has_nothing_to_change_writes_nothing_not_even_after_a_restart() {
             local: true,
             ..web(5)
         }),
+        Some(Web {
+            weight: 7,
+            ..web(0b111)
+        }),
     ]);
     agent.converge(&wanted);
     let writes = kernel.writes();
@@ -188,6 +192,17 @@ fn a_changed_endpoint_costs_its_list_and_the_frontends_that_name_it() {
     kernel.wait(GRACE);
     let applied = agent.converge(&desired(&many(0b011)));
     assert_eq!((applied.updates, applied.deletes), (0, 6), "the old list");
+}
+
+#[test]
+fn a_changed_weight_is_another_list_and_a_program_meets_the_old_or_the_new_one() {
+    let (kernel, mut agent) = fresh();
+    let weighted = |weight| desired(&[Some(Web { weight, ..web(0b111) })]);
+    for (list, weight) in [(1, 1), (2, 7), (3, 0)] {
+        let contents = agent.settle(&weighted(weight));
+        assert_eq!(contents.v4.lists.keys().collect::<Vec<_>>(), [&list]);
+        kernel.assert_holds(&contents);
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Web {
     /// Policy Local for the cluster IP.
     pub(super) local: bool,
     pub(super) node_port: bool,
+    /// Of the endpoint with the lowest address; the others have 1.
+    pub(super) weight: u16,
 }
 
 /// IPv4 only, with a NodePort; `endpoints` are bits.
@@ -31,17 +33,21 @@ pub(super) const fn web(endpoints: u8) -> Web {
         v6: None,
         local: false,
         node_port: true,
+        weight: 1,
     }
 }
 
 pub(super) fn any_web() -> impl Strategy<Value = Web> {
     let family = || option::weighted(0.8, 0..8_u8);
-    (family(), family(), any::<bool>(), any::<bool>()).prop_map(|(v4, v6, local, node_port)| Web {
-        v4,
-        v6,
-        local,
-        node_port,
-    })
+    (family(), family(), any::<bool>(), any::<bool>(), 0..3_u16).prop_map(
+        |(v4, v6, local, node_port, weight)| Web {
+            v4,
+            v6,
+            local,
+            node_port,
+            weight,
+        },
+    )
 }
 
 /// The state with these Services, each named after its index.
@@ -79,7 +85,9 @@ fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoint
             family,
             scope,
         };
-        desired.lists.insert(key, list(index, family, endpoints));
+        desired
+            .lists
+            .insert(key, list(index, family, endpoints, web.weight));
         let key = FrontendKey {
             address,
             port,
@@ -106,16 +114,18 @@ fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoint
     }
 }
 
-fn list(index: u8, family: Family, bits: u8) -> EndpointList {
+fn list(index: u8, family: Family, bits: u8, weight: u16) -> EndpointList {
     let endpoints = (0..8).filter(|bit| bits & (1 << bit) != 0).map(|bit| Endpoint {
         address: address(family, index, bit),
         port: 8080,
         weight: 1,
         local: false,
     });
-    EndpointList {
-        endpoints: endpoints.collect(),
+    let mut endpoints: Vec<Endpoint> = endpoints.collect();
+    if let Some(first) = endpoints.first_mut() {
+        first.weight = weight;
     }
+    EndpointList { endpoints }
 }
 
 fn address(family: Family, subnet: u8, host: u8) -> IpAddr {

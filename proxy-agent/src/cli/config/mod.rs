@@ -1,0 +1,180 @@
+//! `--config`: kube-proxy's own configuration file, such as the one that kubeadm writes.
+//!
+//! What it says counts instead of the flags that kube-proxy has for the same; what has no effect here is told, field by field.
+
+mod fields;
+mod unused;
+
+use std::{
+    fs, io,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+pub use self::fields::{DetectLocalMode, NodePortAddresses};
+use self::fields::{Fields, Section};
+use crate::source::convert::deserialize_with_path;
+
+/// How often the file is looked at. By its content, because a ConfigMap's file is a link to a link that is replaced.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`. What the file leaves empty has kube-proxy's default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    path: PathBuf,
+    text: String,
+    fields: Fields,
+}
+
+/// A configuration file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It could not be read.
+    #[error("{0}; correct the path or the rights of the file")]
+    Read(#[from] io::Error),
+    /// It is not what kube-proxy would take: the field, and what is wrong with it.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a field that has an effect is malformed.
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let path = path.into();
+        let text = fs::read_to_string(&path)?;
+        let fields = parse(&text).map_err(ConfigError::Malformed)?;
+        Ok(Self { path, text, fields })
+    }
+
+    /// Ends when the file says something else than what was read.
+    pub async fn changed(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            if self.differs().await {
+                return;
+            }
+        }
+    }
+
+    /// A file that is being replaced is not there for a moment: that is no difference.
+    async fn differs(&self) -> bool {
+        let text = tokio::fs::read_to_string(&self.path).await;
+        text.is_ok_and(|text| text != self.text)
+    }
+
+    /// What the file says in vain, a sentence for each field.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mode = (self.fields.mode == "ipvs").then(|| {
+            "mode: ipvs has no counterpart here: Services are served by BPF programs, endpoints are drawn at random".to_owned()
+        });
+        mode.into_iter().chain(unused::warnings(&self.fields)).collect()
+    }
+
+    /// `clientConnection.kubeconfig`; `None` means the pod's service account.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        given(&self.fields.client_connection.kubeconfig).map(Path::new)
+    }
+
+    /// `hostnameOverride`.
+    #[must_use]
+    pub fn hostname_override(&self) -> Option<&str> {
+        given(&self.fields.hostname_override)
+    }
+
+    /// `detectLocalMode`.
+    #[must_use]
+    pub const fn detect_local_mode(&self) -> DetectLocalMode {
+        self.fields.detect_local_mode
+    }
+
+    /// `clusterCIDR`: at most one of each IP family.
+    #[must_use]
+    pub fn cluster_cidrs(&self) -> &[IpNet] {
+        &self.fields.cluster_cidr
+    }
+
+    /// `detectLocal.bridgeInterface`: there if the mode is [`DetectLocalMode::BridgeInterface`].
+    #[must_use]
+    pub fn bridge_interface(&self) -> Option<&str> {
+        given(&self.fields.detect_local.bridge_interface)
+    }
+
+    /// `detectLocal.interfaceNamePrefix`: there if the mode is [`DetectLocalMode::InterfaceNamePrefix`].
+    #[must_use]
+    pub fn interface_name_prefix(&self) -> Option<&str> {
+        given(&self.fields.detect_local.interface_name_prefix)
+    }
+
+    /// `nodePortAddresses`.
+    #[must_use]
+    pub const fn node_port_addresses(&self) -> &NodePortAddresses {
+        &self.fields.node_port_addresses
+    }
+
+    /// `masqueradeAll` of the section that belongs to `mode`; mode ipvs takes that of `iptables`.
+    #[must_use]
+    pub fn masquerade_all(&self) -> bool {
+        let section = match self.fields.mode.as_str() {
+            "nftables" => &self.fields.nftables,
+            _ => &self.fields.iptables,
+        };
+        section.masquerade_all
+    }
+
+    /// `minSyncPeriod` of the section that belongs to `mode`, unless it is zero, which means the default.
+    #[must_use]
+    pub fn min_sync_period(&self) -> Option<Duration> {
+        Some(self.section().min_sync_period.0).filter(|period| !period.is_zero())
+    }
+
+    /// `syncPeriod` of the section that belongs to `mode`, unless it is zero, which means the default.
+    #[must_use]
+    pub fn sync_period(&self) -> Option<Duration> {
+        Some(self.section().sync_period.0).filter(|period| !period.is_zero())
+    }
+
+    fn section(&self) -> &Section {
+        match self.fields.mode.as_str() {
+            "nftables" => &self.fields.nftables,
+            "ipvs" => &self.fields.ipvs,
+            _ => &self.fields.iptables,
+        }
+    }
+}
+
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Takes YAML or JSON apart; an error begins with the field's path.
+fn parse(text: &str) -> Result<Fields, String> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut document: Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    drop_empty(&mut document);
+    let fields: Fields =
+        deserialize_with_path(PhantomData, document).map_err(|(path, error)| format!("{path}: {error}"))?;
+    fields.check()?;
+    Ok(fields)
+}
+
+/// A field that is null or an empty text is as good as absent.
+fn drop_empty(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|_, value| !value.is_null() && value != "");
+        fields.values_mut().for_each(drop_empty);
+    }
+}
+
+#[cfg(test)]
+mod tests;

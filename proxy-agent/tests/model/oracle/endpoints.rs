@@ -1,0 +1,141 @@
+//! Which endpoints a Service port has, and which of them count.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use proxy_agent::model::{EndpointSlice, Family, Service, ServicePortSpec, SliceEndpoint};
+
+use super::answer::{Met, Walk};
+
+/// An endpoint of the port that the packet is for.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub(super) port: u16,
+    pub(super) said: &'a SliceEndpoint,
+}
+
+impl<'a> Walk<'a> {
+    /// What the slices say about the port. Of two entries for one address and port the better one counts: here before
+    /// elsewhere, then ready before leaving before the rest, then the one that comes first.
+    pub(super) fn entries(&self, service: &Service, port: &ServicePortSpec, met: &mut Met) -> Vec<Entry<'a>> {
+        let mut found: BTreeMap<(IpAddr, u16), Entry<'a>> = BTreeMap::new();
+        let mut numbers = BTreeSet::new();
+        for slice in self
+            .world
+            .slices
+            .values()
+            .filter(|slice| self.is_of(slice, service))
+        {
+            for target in &slice.ports {
+                if target.name != port.name || target.protocol != port.protocol {
+                    continue;
+                }
+                numbers.insert(target.port);
+                for said in &slice.endpoints {
+                    let entry = Entry {
+                        port: target.port,
+                        said,
+                    };
+                    let known = found.entry((said.address, target.port)).or_insert(entry);
+                    let scores = [known.said, said].map(|said| self.score(said));
+                    if scores[0] != scores[1] {
+                        met.insert("two entries for one endpoint that differ");
+                    }
+                    if scores[1] > scores[0] {
+                        *known = entry;
+                    }
+                }
+            }
+        }
+        if numbers.len() > 1 {
+            met.insert("slices with different port numbers");
+        }
+        found.into_values().collect()
+    }
+
+    fn is_of(&self, slice: &EndpointSlice, service: &Service) -> bool {
+        let is_the_services =
+            slice.service == service.name.name && slice.name.namespace == service.name.namespace;
+        let is_ipv4 = slice.family == Family::V4;
+        is_the_services && is_ipv4 == self.packet.destination.is_ipv4()
+    }
+
+    fn score(&self, said: &SliceEndpoint) -> u8 {
+        let here = if self.is_here(said) { 10 } else { 0 };
+        match (said.ready, leaving(said)) {
+            (true, true) => here + 3,
+            (true, false) => here + 2,
+            (false, true) => here + 1,
+            (false, false) => here,
+        }
+    }
+
+    fn is_here(&self, said: &SliceEndpoint) -> bool {
+        said.node_name.as_ref() == Some(&self.world.context.name)
+    }
+
+    pub(super) fn of_those_here(&self, entries: &[Entry<'a>], met: &mut Met) -> Vec<Entry<'a>> {
+        let here = || entries.iter().copied().filter(|entry| self.is_here(entry.said));
+        let ready: Vec<_> = here().filter(|entry| entry.said.ready).collect();
+        let leaving: Vec<_> = here().filter(|entry| leaving(entry.said)).collect();
+        match (ready.is_empty(), leaving.is_empty()) {
+            (false, _) => ready,
+            (true, true) => Vec::new(),
+            (true, false) => {
+                met.insert("of those here, only leaving ones");
+                leaving
+            }
+        }
+    }
+
+    pub(super) fn of_all(&self, entries: &[Entry<'a>], met: &mut Met) -> Vec<Entry<'a>> {
+        let ready: Vec<_> = entries.iter().copied().filter(|entry| entry.said.ready).collect();
+        if ready.is_empty() {
+            met.insert("of all, only leaving ones");
+            return entries
+                .iter()
+                .copied()
+                .filter(|entry| leaving(entry.said))
+                .collect();
+        }
+        let node = Some(&self.world.context.name);
+        if let Some(near) = near(&ready, node, |said| &said.node_hints) {
+            met.insert("node hints decide");
+            return near;
+        }
+        let zone = self.own_node().and_then(|node| node.zone.as_ref());
+        if let Some(near) = near(&ready, zone, |said| &said.zone_hints) {
+            met.insert("zone hints decide");
+            return near;
+        }
+        let hinted = ready
+            .iter()
+            .filter(|entry| !entry.said.zone_hints.is_empty())
+            .count();
+        if zone.is_some() && hinted == ready.len() {
+            met.insert("zone hints, but none for us");
+        } else if zone.is_some() && hinted > 0 {
+            met.insert("zone hints on some endpoints only");
+        }
+        ready
+    }
+}
+
+/// Those whose hints name `mine`, if each has hints and one names it.
+fn near<'a>(
+    ready: &[Entry<'a>],
+    mine: Option<&String>,
+    hints: impl Fn(&SliceEndpoint) -> &Vec<String>,
+) -> Option<Vec<Entry<'a>>> {
+    let mine = mine?;
+    let all_have_some = ready.iter().all(|entry| !hints(entry.said).is_empty());
+    let mut near = ready.to_vec();
+    near.retain(|entry| hints(entry.said).contains(mine));
+    (all_have_some && !near.is_empty()).then_some(near)
+}
+
+pub(super) fn leaving(said: &SliceEndpoint) -> bool {
+    said.serving && said.terminating
+}
