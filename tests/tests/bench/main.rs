@@ -46,6 +46,7 @@ fn the_smallest_run_measures_everything_and_writes_it_as_json() {
     }
     if apiserver::find("the_smallest_run_measures_everything: the part through the API server").is_some() {
         missing.extend(THROUGH_THE_API);
+        assert!(!skipped.contains("with the target"), "{skipped}");
     }
     missing.retain(|what| !measured.contains(what));
     assert_eq!(missing, [""; 0], "of {measured:?}; skipped: {skipped}");

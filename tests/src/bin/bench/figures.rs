@@ -50,14 +50,6 @@ impl Figure {
         Self { p99, ..self }
     }
 
-    /// To stay below this.
-    pub(crate) fn below(self, target: f64) -> Self {
-        Self {
-            target: Some(target),
-            ..self
-        }
-    }
-
     /// Whether there is a target and the value is not below it.
     pub(crate) fn is_missed(&self) -> bool {
         self.target.is_some_and(|target| self.value >= target)

@@ -4,13 +4,16 @@
 //! control_plane ─┬─ memory ─▶ worker (one process a size)   objects already in memory → maps in the kernel
 //!                └─ api ─▶ harness::apiserver, the agent    API server → agent → maps in the kernel
 //!                                │
-//!                          figures ─▶ report (table, JSON, targets)
+//!                          figures ◀─ targets
+//!                                │
+//!                             report (table, JSON, what was missed)
 //! ```
 
 mod control_plane;
 mod figures;
 mod report;
 mod stats;
+mod targets;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -78,10 +78,14 @@ mod tests {
 
     fn figures() -> Figures {
         let row = |value| Figure::new("one endpoint changed", "10000", value, "ms");
+        let below_five = |value| Figure {
+            target: Some(5.0),
+            ..row(value)
+        };
         Figures {
             kernel: "6.18".to_owned(),
             cpus: 2,
-            rows: vec![row(4.0).below(5.0), row(7.0), row(12.5).below(5.0)],
+            rows: vec![below_five(4.0), row(7.0), below_five(12.5)],
             skipped: Vec::new(),
         }
     }

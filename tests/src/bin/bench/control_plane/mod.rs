@@ -19,6 +19,7 @@ use anyhow::Result;
 use crate::{
     Part,
     figures::{Figure, Figures},
+    targets,
 };
 
 /// Endpoints of each Service.
@@ -31,6 +32,8 @@ struct Plan {
     sizes: [u32; 3],
     /// Measurements of each change.
     rounds: u32,
+    /// Cold starts of each size.
+    cold_rounds: u32,
     /// Services behind the API server.
     api_services: u32,
     /// Endpoints of the one large Service.
@@ -43,6 +46,7 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
         Plan {
             sizes: [10, 20, 50],
             rounds: 3,
+            cold_rounds: 1,
             api_services: 20,
             large: 100,
         }
@@ -50,6 +54,7 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
         Plan {
             sizes: [1_000, 10_000, 50_000],
             rounds: 200,
+            cold_rounds: 3,
             api_services: 10_000,
             large: 5_000,
         }
@@ -66,6 +71,9 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
             }
         }
     }
+    progress("");
+    targets::set(&mut rows);
+    skipped.extend(targets::without_row(&rows));
     Ok(Figures {
         kernel: nix::sys::utsname::uname()?
             .release()
@@ -77,13 +85,13 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
     })
 }
 
-/// One line that replaces the one before, on a terminal; else a line of its own.
+/// One line that replaces the one before, on a terminal; else a line of its own. An empty one at the end.
 fn progress(text: &str) {
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K{text}");
         // A line that is not shown yet is no loss.
         let _ = io::stderr().flush();
-    } else {
+    } else if !text.is_empty() {
         eprintln!("{text}");
     }
 }
