@@ -96,9 +96,11 @@ mod tests {
 
         #[test]
         fn threshold_0_keeps_nothing_and_the_highest_keeps_everything(random: u32, len in 1..=u32::MAX) {
-            let draw = draw(random, len).expect("the list is not empty");
-            prop_assert!(!draw.is_kept(0));
-            prop_assert!(draw.is_kept(ALWAYS));
+            for random in [0, random, u32::MAX] {
+                let draw = draw(random, len).expect("the list is not empty");
+                prop_assert!(!draw.is_kept(0));
+                prop_assert!(draw.is_kept(ALWAYS));
+            }
         }
     }
 }

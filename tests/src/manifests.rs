@@ -31,6 +31,8 @@ pub struct Service {
     pub node_port: Option<u16>,
     /// Port of the endpoints.
     pub target_port: u16,
+    /// Annotation `kube-portal.io/weights`.
+    pub weights: Option<String>,
     /// The endpoints, each ready.
     pub endpoints: Vec<Endpoint>,
 }
@@ -42,6 +44,8 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// `nodeName`.
     pub node: String,
+    /// `targetRef.name`.
+    pub pod: String,
 }
 
 impl Endpoint {
@@ -51,6 +55,7 @@ impl Endpoint {
         let endpoint = |pod: &Host, family| Self {
             address: pod.ip(family),
             node: pod.node.clone(),
+            pod: pod.name.clone(),
         };
         pods.iter()
             .flat_map(|pod| families.iter().map(|family| endpoint(pod, *family)))
@@ -94,12 +99,15 @@ impl Service {
         let node_port = self
             .node_port
             .map_or_else(String::new, |port| format!("\n      nodePort: {port}"));
+        let annotations = self.weights.as_ref().map_or_else(String::new, |weights| {
+            format!("\n  annotations: {{kube-portal.io/weights: {weights:?}}}")
+        });
         format!(
             "apiVersion: v1
 kind: Service
 metadata:
   name: {}
-  namespace: default
+  namespace: default{annotations}
 spec:
   type: {kind}
   clusterIP: {}
@@ -155,10 +163,11 @@ endpoints:",
         if endpoints.peek().is_none() {
             yaml.push_str(" []");
         }
-        for Endpoint { address, node } in endpoints {
+        for Endpoint { address, node, pod } in endpoints {
             let _ = write!(
                 yaml,
-                "\n  - addresses: [{:?}]\n    conditions: {{ready: true}}\n    nodeName: {node}",
+                "\n  - addresses: [{:?}]\n    conditions: {{ready: true}}\n    nodeName: {node}
+    targetRef: {{kind: Pod, name: {pod}}}",
                 address.to_string()
             );
         }
@@ -239,9 +248,11 @@ mod tests {
             external_ips: Vec::new(),
             node_port: Some(30207),
             target_port: 8080,
+            weights: Some("pod/*=2".into()),
             endpoints: vec![Endpoint {
                 address: "10.1.0.1".parse().unwrap(),
                 node: "node1".into(),
+                pod: "nginx".into(),
             }],
         }
     }
@@ -253,6 +264,8 @@ mod tests {
         assert!(yaml.contains("addresses: [\"10.1.0.1\"]"));
         assert!(yaml.contains("endpoints: []"));
         assert!(yaml.contains("nodePort: 30207"));
+        assert!(yaml.contains("annotations: {kube-portal.io/weights: \"pod/*=2\"}"));
+        assert!(yaml.contains("targetRef: {kind: Pod, name: nginx}"));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 mod binary;
 mod hooks;
 mod inspect;
+mod shares;
 mod source;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -206,6 +209,16 @@ impl Agent {
         Row::parse_all(&exec::output(
             &mut self.command(&["inspect", "services", "--output", "json"]),
         )?)
+    }
+
+    /// Percent of the new connections that each endpoint of `service` gets.
+    ///
+    /// # Errors
+    ///
+    /// The maps are not there yet, or the output is not what was promised.
+    pub fn shares(&self, service: &Service) -> Result<BTreeMap<SocketAddr, f64>> {
+        let json = exec::output(&mut self.command(&["inspect", "endpoints", "--output", "json"]))?;
+        shares::parse(&json, &service.id())
     }
 
     /// Waits until the frontends satisfy `condition`.

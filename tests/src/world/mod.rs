@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use proxy_agent::model::{Family, Protocol};
 
 use crate::{
@@ -184,6 +184,27 @@ impl Published<'_> {
         self.write_and_wait()
     }
 
+    /// Writes this annotation, and waits until both agents give each pod its percent of the connections.
+    ///
+    /// # Errors
+    ///
+    /// An agent does not in time.
+    pub fn set_weights(&mut self, annotation: Option<&str>, percent: &[(&Host, f64)]) -> Result<()> {
+        self.service.weights = annotation.map(str::to_owned);
+        self.write_and_wait()?;
+        let wanted: BTreeMap<SocketAddr, f64> = percent
+            .iter()
+            .map(|(pod, percent)| (self.direct(pod), *percent))
+            .collect();
+        self.world.agents.iter().try_for_each(|agent| {
+            agent.wait_until("its shares", |_| {
+                let shares = agent.shares(&self.service)?;
+                ensure!(shares == wanted, "{shares:?} are not {wanted:?}");
+                Ok(())
+            })
+        })
+    }
+
     fn serve_on(&mut self, pod: &Host) -> Result<()> {
         if !self.servers.contains_key(&pod.name) {
             let server = Server::start(
@@ -236,6 +257,7 @@ fn unique_service(variant: Variant) -> Service {
         port: 80,
         node_port: Some(30_000 + number),
         target_port: 10_000 + number,
+        weights: None,
         endpoints: Vec::new(),
     }
 }

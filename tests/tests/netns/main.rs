@@ -45,6 +45,7 @@ mod reload;
 mod restart;
 mod same_source_port;
 mod untouched;
+mod weights;
 
 const IPV4_TCP: Variant = Variant {
     family: Family::V4,

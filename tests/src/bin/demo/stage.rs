@@ -112,6 +112,7 @@ fn nginx_basic() -> Service {
         external_ips: Vec::new(),
         node_port: Some(30_207),
         target_port: 80,
+        weights: None,
         endpoints: Vec::new(),
     }
 }
