@@ -33,6 +33,15 @@ fn a_node_port_follows_addresses(variant: Variant, address: &str) {
     let world = shared();
     let [node, _] = &world.topology.nodes;
     let client = &world.topology.client;
+    let device = match variant.family {
+        Family::V4 => "late4",
+        Family::V6 => "late6",
+    };
+    // On a device of its own, which carries nothing: the node goes on to masquerade with the addresses that it had before.
+    ip(
+        &node.host.ns,
+        &format!("link add {device} type bridge\nlink set {device} up"),
+    );
     let service = world.publish(variant, &[&node.pods[0]]).unwrap();
     let gateway = node.host.ip(variant.family);
     ip(&client.ns, &format!("route add {address} via {gateway}"));
@@ -44,15 +53,6 @@ fn a_node_port_follows_addresses(variant: Variant, address: &str) {
     };
     assert!(ask().is_err(), "nobody has the address yet");
 
-    let device = match variant.family {
-        Family::V4 => "late4",
-        Family::V6 => "late6",
-    };
-    // On a device of its own, which carries nothing: the node goes on to masquerade with the addresses that it had before.
-    ip(
-        &node.host.ns,
-        &format!("link add {device} type bridge\nlink set {device} up"),
-    );
     ip(&node.host.ns, &format!("addr add {address} dev {device}"));
     let answer = wait::until("the NodePort at the new address", LIMIT, ask).unwrap();
     assert_eq!(answer.server, node.pods[0].name);
