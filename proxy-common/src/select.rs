@@ -88,6 +88,12 @@ mod tests {
         assert!(kept(2 * quarter, 1 << 31) && !kept(u32::MAX, 1 << 31));
     }
 
+    #[test]
+    fn the_highest_fraction_is_kept_too_where_all_is_kept() {
+        let draw = draw(u32::MAX, 1).expect("a slot");
+        assert!(draw.is_kept(ALWAYS) && !draw.is_kept(ALWAYS - 1));
+    }
+
     proptest! {
         #[test]
         fn a_pick_is_always_a_slot_of_the_list(random: u32, len in 1..=u32::MAX) {

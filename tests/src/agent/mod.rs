@@ -211,14 +211,14 @@ impl Agent {
         )?)
     }
 
-    /// Percent of the new connections that each endpoint of `service` gets.
+    /// Percent of the new connections that each endpoint of `service` gets, which is `namespace/name:port`.
     ///
     /// # Errors
     ///
     /// The maps are not there yet, or the output is not what was promised.
-    pub fn shares(&self, service: &Service) -> Result<BTreeMap<SocketAddr, f64>> {
+    pub fn shares(&self, service: &str) -> Result<BTreeMap<SocketAddr, f64>> {
         let json = exec::output(&mut self.command(&["inspect", "endpoints", "--output", "json"]))?;
-        shares::parse(&json, &service.id())
+        shares::parse(&json, service)
     }
 
     /// Waits until the frontends satisfy `condition`.

@@ -198,7 +198,7 @@ impl Published<'_> {
             .collect();
         self.world.agents.iter().try_for_each(|agent| {
             agent.wait_until("its shares", |_| {
-                let shares = agent.shares(&self.service)?;
+                let shares = agent.shares(&self.service.id())?;
                 ensure!(shares == wanted, "{shares:?} are not {wanted:?}");
                 Ok(())
             })

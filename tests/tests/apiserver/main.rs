@@ -12,3 +12,4 @@ mod rights;
 mod services;
 mod slices;
 mod traffic;
+mod weights;

@@ -27,7 +27,11 @@ const RULES: [Rule; 7] = [
     },
     Rule {
         within: "",
-        except: &["proxy-agent/src/source/kubernetes", "tests/src/apiserver"],
+        except: &[
+            "proxy-agent/src/source/kubernetes",
+            "tests/src/apiserver",
+            "tests/src/bin/bench",
+        ],
         forbidden: &["kube"],
         why: "only source::kubernetes, and the harness that plays the cluster's users, talk to the API server",
     },

@@ -5,7 +5,7 @@ use super::super::{
     samples::{self, HERE, port, service, slice},
 };
 use super::*;
-use crate::model::ClusterEvent;
+use crate::model::{ClusterEvent, EndpointSelector, WeightRule, Weights};
 
 fn compute_for(services: Vec<Service>, slices: Vec<EndpointSlice>) -> Desired {
     let mut cluster = Cluster::default();
@@ -21,6 +21,41 @@ fn compute_for(services: Vec<Service>, slices: Vec<EndpointSlice>) -> Desired {
             ..NodeContext::default()
         },
     )
+}
+
+#[test]
+fn weights_hold_in_every_list_of_their_service_and_in_no_other() {
+    let rule = |address: &str, weight| WeightRule {
+        selector: EndpointSelector::address(address.parse().unwrap()),
+        weight,
+    };
+    let mut weighted = everywhere();
+    weighted.external_traffic_policy = TrafficPolicy::Local;
+    weighted.weights = Weights::new(vec![rule("10.0.0.1", 0), rule("10.0.0.2", 5)]);
+    let endpoints = ["10.0.0.1 @here", "10.0.0.2 @here", "10.0.0.3"];
+    let desired = compute_for(
+        vec![weighted, service("default/other", "10.96.0.2")],
+        vec![
+            slice("default/web-1", "web", &endpoints),
+            slice("default/other-1", "other", &endpoints),
+        ],
+    );
+    let weights: Vec<_> = desired
+        .lists
+        .iter()
+        .map(|(key, list)| {
+            let weights: Vec<u16> = list.endpoints.iter().map(|at| at.weight).collect();
+            (key.service_port.to_string(), key.scope, weights)
+        })
+        .collect();
+    assert_eq!(
+        weights,
+        [
+            ("default/other".to_owned(), Scope::Cluster, vec![1, 1, 1]),
+            ("default/web".to_owned(), Scope::Cluster, vec![0, 5, 1]),
+            ("default/web".to_owned(), Scope::Local, vec![0, 5]),
+        ]
+    );
 }
 
 /// A Service with an address of every kind.

@@ -62,6 +62,7 @@ fn the_first_reading_lists_every_kind_even_if_there_is_none() {
         "=Service Service default/a 10.96.0.1",
         "=EndpointSlice ",
         "=Node Node here",
+        "=ServiceCIDR ",
     ];
     assert_eq!(show(&reading), expected);
     assert_eq!(reading.errors, []);
