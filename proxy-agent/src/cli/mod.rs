@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod allocator;
 pub mod cleanup;
 pub mod config;
 pub mod inspect;

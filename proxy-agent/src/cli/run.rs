@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 
 use super::{
-    Pins,
+    Pins, allocator,
     config::Config,
     node::NodeFlags,
     telemetry::{self, LogFormat},
@@ -124,6 +124,7 @@ pub enum SourceChoice {
 
 impl Run {
     pub(super) fn execute(mut self) -> Result<()> {
+        allocator::use_one_arena();
         telemetry::start(self.log_format);
         self.read_config()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     EndpointSlice, Node, ObjectName, Service, ServiceCidr,
     api_server::{Kept, is_usable},
+    shared_names::SharedNames,
 };
 
 /// Every object that matters to this node.
@@ -19,13 +20,15 @@ pub struct Cluster {
     pub(super) services: BTreeMap<ObjectName, Service>,
     /// EndpointSlices of all Services.
     pub(super) endpoint_slices: BTreeMap<ObjectName, EndpointSlice>,
-    slices_by_service: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    /// Each Service with the name of each of its slices, which are in its namespace.
+    slices_by_service: BTreeSet<(ObjectName, String)>,
     /// Nodes that the source watches: only this node's own from Kubernetes.
     pub(super) nodes: BTreeMap<ObjectName, Node>,
     /// Ranges of cluster IPs.
     pub(super) service_cidrs: BTreeMap<ObjectName, ServiceCidr>,
     listed: BTreeSet<ObjectKind>,
     kept: Kept,
+    names: SharedNames,
 }
 
 /// The kinds of objects that must have been listed before anything is written.
@@ -190,8 +193,11 @@ impl Cluster {
     /// The slices of a Service, in the order of their names.
     #[must_use]
     pub fn slices_of(&self, service: &ObjectName) -> Vec<&EndpointSlice> {
-        let names = self.slices_by_service.get(service).into_iter().flatten();
-        names.filter_map(|name| self.endpoint_slices.get(name)).collect()
+        let slices = self.slices_by_service.range((service.clone(), String::new())..);
+        let names = slices
+            .take_while(|(owner, _)| owner == service)
+            .map(|(_, slice)| ObjectName::new(&service.namespace, slice));
+        names.filter_map(|name| self.endpoint_slices.get(&name)).collect()
     }
 
     fn apply(&mut self, object: Object, changes: &mut Changes) {
@@ -214,7 +220,9 @@ impl Cluster {
         }
     }
 
-    fn apply_slice(&mut self, slice: EndpointSlice, changes: &mut Changes) {
+    fn apply_slice(&mut self, mut slice: EndpointSlice, changes: &mut Changes) {
+        let nodes = slice.endpoints.iter_mut().filter_map(|at| at.node_name.as_mut());
+        nodes.for_each(|name| self.names.share(name));
         let (name, service) = (slice.name.clone(), slice.service_name());
         if slice.is_api_server() {
             if is_usable(&slice) {
@@ -229,10 +237,7 @@ impl Cluster {
         if let Some(before) = before.filter(|before| before.service_name() != service) {
             self.leave_service(&before, changes);
         }
-        self.slices_by_service
-            .entry(service.clone())
-            .or_default()
-            .insert(name);
+        self.slices_by_service.insert((service.clone(), name.name));
         changes.services.insert(service);
     }
 
@@ -266,13 +271,9 @@ impl Cluster {
 
     fn leave_service(&mut self, slice: &EndpointSlice, changes: &mut Changes) {
         let service = slice.service_name();
-        if let Some(slices) = self.slices_by_service.get_mut(&service) {
-            slices.remove(&slice.name);
-            if slices.is_empty() {
-                self.slices_by_service.remove(&service);
-            }
-        }
-        changes.services.insert(service);
+        let entry = (service, slice.name.name.clone());
+        self.slices_by_service.remove(&entry);
+        changes.services.insert(entry.0);
     }
 
     fn delete(&mut self, reference: &ObjectRef, changes: &mut Changes) {
@@ -304,6 +305,7 @@ impl Cluster {
         for object in objects {
             self.apply(object, changes);
         }
+        self.names.tidy();
     }
 
     fn names(&self, kind: ObjectKind) -> Vec<ObjectName> {

@@ -125,6 +125,8 @@ pub(super) fn usable(
 
 #[cfg(test)]
 mod tests {
+    use thin_vec::thin_vec;
+
     use super::super::{
         EndpointSelector, NodeContext, Protocol, SlicePort, WeightRule,
         samples::{self, HERE, name, slice},
@@ -261,7 +263,7 @@ mod tests {
                 &["10.0.0.1 @here", "10.0.0.2 @here", "10.0.0.3"],
             );
             for (endpoint, node) in slice.endpoints.iter_mut().zip([HERE, "there", "there"]) {
-                endpoint.node_hints = vec![node.to_owned()];
+                endpoint.node_hints = thin_vec![node.to_owned()];
                 endpoint.ready = state == "ready";
                 endpoint.terminating = state != "ready";
             }

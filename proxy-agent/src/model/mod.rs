@@ -16,6 +16,7 @@ mod objects;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
+mod shared_names;
 mod topology;
 mod weights;
 

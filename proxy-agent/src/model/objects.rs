@@ -1,9 +1,10 @@
 //! The parts of the Kubernetes objects that decide where Service traffic goes, validated and in our own types.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use serde::Serialize;
+use thin_vec::ThinVec;
 
 use super::Weights;
 
@@ -180,7 +181,7 @@ pub struct SlicePort {
     pub port: u16,
 }
 
-/// One entry of `endpoints` of an EndpointSlice.
+/// One entry of `endpoints` of an EndpointSlice. Small, because a cluster has so many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceEndpoint {
     /// `addresses[0]`, the only one that kube-proxy reads.
@@ -192,13 +193,13 @@ pub struct SliceEndpoint {
     /// `conditions.terminating`, absent means false.
     pub terminating: bool,
     /// `nodeName`.
-    pub node_name: Option<String>,
+    pub node_name: Option<Arc<str>>,
     /// `targetRef.name` if that is a Pod.
-    pub pod: Option<String>,
+    pub pod: Option<Box<str>>,
     /// `hints.forZones[].name`.
-    pub zone_hints: Vec<String>,
+    pub zone_hints: ThinVec<String>,
     /// `hints.forNodes[].name`.
-    pub node_hints: Vec<String>,
+    pub node_hints: ThinVec<String>,
 }
 
 /// A range that cluster IPs are taken from.

@@ -1,5 +1,7 @@
 //! Small objects for the tests of the model.
 
+use thin_vec::thin_vec;
+
 use super::{
     EndpointSlice, Family, Node, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
     TrafficPolicy, Weights,
@@ -69,8 +71,8 @@ pub(crate) fn endpoint(text: &str) -> SliceEndpoint {
         terminating: false,
         node_name: None,
         pod: None,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        zone_hints: thin_vec![],
+        node_hints: thin_vec![],
     };
     for word in words {
         match word {
@@ -78,7 +80,7 @@ pub(crate) fn endpoint(text: &str) -> SliceEndpoint {
             "serving-terminating" => (endpoint.ready, endpoint.terminating) = (false, true),
             "terminating" => (endpoint.ready, endpoint.serving, endpoint.terminating) = (false, false, true),
             "unready" => (endpoint.ready, endpoint.serving) = (false, false),
-            node => endpoint.node_name = Some(node.trim_start_matches('@').to_owned()),
+            node => endpoint.node_name = Some(node.trim_start_matches('@').into()),
         }
     }
     endpoint

@@ -91,7 +91,7 @@ impl EndpointSelector {
             Self::Network(network) => network.contains(&endpoint.address),
             Self::Pod(name) => pod == Some(name),
             Self::PodPrefix(prefix) => pod.is_some_and(|pod| pod.starts_with(prefix)),
-            Self::Node(name) => endpoint.node_name.as_ref() == Some(name),
+            Self::Node(name) => endpoint.node_name.as_deref() == Some(name),
         }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
 
     fn weight(selector: EndpointSelector, endpoint: &str, pod: Option<&str>) -> u16 {
         let endpoint = SliceEndpoint {
-            pod: pod.map(str::to_owned),
+            pod: pod.map(Box::from),
             ..samples::endpoint(endpoint)
         };
         Weights::new(vec![WeightRule { selector, weight: 7 }]).weight_of(&endpoint)

@@ -6,6 +6,7 @@ use proxy_agent::model::{
     Cluster, ClusterEvent, EndpointSelector, EndpointSlice, Family, Object, ObjectName, Protocol, Service,
     ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, WeightRule, Weights,
 };
+use thin_vec::thin_vec;
 
 /// A Service of one port and one family.
 #[derive(Clone, Debug)]
@@ -83,8 +84,8 @@ fn endpoint(address: IpAddr) -> SliceEndpoint {
         terminating: false,
         node_name: None,
         pod: None,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        zone_hints: thin_vec![],
+        node_hints: thin_vec![],
     }
 }
 

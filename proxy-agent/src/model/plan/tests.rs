@@ -1,6 +1,7 @@
 //! Step by step, the plan is what computing everything anew would say, and the delta names all that is different.
 
 use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::RngSeed};
+use thin_vec::thin_vec;
 
 use super::super::{
     ClusterEvent, EndpointSlice, FrontendKind, Node, Object, ObjectKind, ObjectRef, Service, TrafficPolicy,
@@ -62,7 +63,11 @@ fn any_slice() -> impl Strategy<Value = EndpointSlice> {
             &endpoints,
         );
         for endpoint in &mut slice.endpoints {
-            endpoint.zone_hints = if hinted { vec!["a".to_owned()] } else { Vec::new() };
+            endpoint.zone_hints = if hinted {
+                thin_vec!["a".to_owned()]
+            } else {
+                thin_vec![]
+            };
         }
         slice
     })

@@ -1,5 +1,7 @@
 //! `discovery.k8s.io/v1` EndpointSlice.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::discovery::v1 as discovery;
 
 use super::{ConvertError, Subject, label, parse_ip};
@@ -31,10 +33,12 @@ pub fn endpoint_slice(object: &discovery::EndpointSlice) -> Result<Option<Endpoi
         service: service.to_owned(),
         family,
         ports: ports(&subject, object.ports.as_deref().unwrap_or_default())?,
+        // Exact in size: a cluster has many of them.
         endpoints: endpoints
             .iter()
             .filter_map(|at| endpoint(&subject, family, at))
-            .collect(),
+            .collect::<Box<[_]>>()
+            .into_vec(),
         name: subject.name,
     }))
 }
@@ -53,10 +57,10 @@ fn ports(subject: &Subject, ports: &[discovery::EndpointPort]) -> Result<Vec<Sli
     Ok(found)
 }
 
-fn pod(endpoint: &discovery::Endpoint) -> Option<String> {
+fn pod(endpoint: &discovery::Endpoint) -> Option<Box<str>> {
     let target = endpoint.target_ref.as_ref()?;
     let is_pod = target.kind.as_deref() == Some("Pod");
-    target.name.clone().filter(|_| is_pod)
+    target.name.as_deref().filter(|_| is_pod).map(Box::from)
 }
 
 fn endpoint(subject: &Subject, family: Family, endpoint: &discovery::Endpoint) -> Option<SliceEndpoint> {
@@ -73,7 +77,7 @@ fn endpoint(subject: &Subject, family: Family, endpoint: &discovery::Endpoint) -
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
-        node_name: endpoint.node_name.clone(),
+        node_name: endpoint.node_name.as_deref().map(Arc::from),
         pod: pod(endpoint),
         zone_hints: hints
             .for_zones

@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
     }
 
     fn is_here(&self, said: &SliceEndpoint) -> bool {
-        said.node_name.as_ref() == Some(&self.world.context.name)
+        said.node_name.as_deref() == Some(&*self.world.context.name)
     }
 
     pub(super) fn of_those_here(&self, entries: &[Entry<'a>], met: &mut Met) -> Vec<Entry<'a>> {
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
 fn near<'a>(
     ready: &[Entry<'a>],
     mine: Option<&String>,
-    hints: impl Fn(&SliceEndpoint) -> &Vec<String>,
+    hints: impl Fn(&SliceEndpoint) -> &[String],
 ) -> Option<Vec<Entry<'a>>> {
     let mine = mine?;
     let all_have_some = ready.iter().all(|entry| !hints(entry.said).is_empty());

@@ -273,9 +273,9 @@ fn endpoint(family: Family, hinted: Hints) -> impl Strategy<Value = SliceEndpoin
             ready,
             serving,
             terminating,
-            node_name: node.map(str::to_owned),
-            node_hints: hints.0,
-            zone_hints: hints.1,
+            node_name: node.map(Into::into),
+            node_hints: hints.0.into(),
+            zone_hints: hints.1.into(),
             pod: None,
         }
     })

@@ -6,6 +6,7 @@ use proxy_agent::model::{
     EndpointSlice, Family, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
     TrafficPolicy, Weights,
 };
+use thin_vec::thin_vec;
 
 /// Service number `index`: one TCP port at a cluster IP, every tenth one at a NodePort too.
 pub(super) fn service(index: u32) -> Service {
@@ -67,9 +68,9 @@ fn endpoint(number: u32) -> SliceEndpoint {
         ready: true,
         serving: true,
         terminating: false,
-        node_name: Some(format!("node-{}", number % 500)),
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
-        pod: Some(format!("service-7d4b9c6f5d-{number:05}")),
+        node_name: Some(format!("node-{}", number % 500).into()),
+        zone_hints: thin_vec![],
+        node_hints: thin_vec![],
+        pod: Some(format!("service-7d4b9c6f5d-{number:05}").into()),
     }
 }
