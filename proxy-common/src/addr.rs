@@ -42,6 +42,9 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
     /// The any-address, which stands for "any address of the node" in a NodePort's frontend.
     const ANY: Self;
 
+    /// The mask under which an address is itself alone.
+    const ALL_ONES: Self;
+
     /// [`Self::ANY`], not as a constant: that would be a call of `memset` on BPF, which the verifier refuses.
     fn any() -> Self;
 
@@ -53,6 +56,9 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
 
     /// What a checksum over this address changes by when it becomes `new`; see [`csum::diff`].
     fn csum_diff(self, new: Self) -> u32;
+
+    /// Whether both have the same bits where `mask` has one.
+    fn is_equal_under(self, mask: Self, other: Self) -> bool;
 }
 
 // Comparisons and sums take whole words: bytes would be taken apart one by one on BPF.
@@ -95,6 +101,7 @@ impl PartialEq for Port {
 
 impl Address for Addr4 {
     const ANY: Self = Self { octets: [0; 4] };
+    const ALL_ONES: Self = Self { octets: [0xff; 4] };
 
     #[inline(always)]
     fn any() -> Self {
@@ -116,10 +123,16 @@ impl Address for Addr4 {
     fn csum_diff(self, new: Self) -> u32 {
         csum::diff(self.words(), new.words())
     }
+
+    #[inline(always)]
+    fn is_equal_under(self, mask: Self, other: Self) -> bool {
+        (self.words()[0] ^ other.words()[0]) & mask.words()[0] == 0
+    }
 }
 
 impl Address for Addr6 {
     const ANY: Self = Self { octets: [0; 16] };
+    const ALL_ONES: Self = Self { octets: [0xff; 16] };
 
     #[inline(always)]
     fn any() -> Self {
@@ -144,6 +157,12 @@ impl Address for Addr6 {
     #[inline(always)]
     fn csum_diff(self, new: Self) -> u32 {
         csum::diff(self.words(), new.words())
+    }
+
+    #[inline(always)]
+    fn is_equal_under(self, mask: Self, other: Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h], [m, n, o, p]) = (self.words(), other.words(), mask.words());
+        ((a ^ e) & m) | ((b ^ f) & n) | ((c ^ g) & o) | ((d ^ h) & p) == 0
     }
 }
 

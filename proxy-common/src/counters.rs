@@ -45,6 +45,10 @@ counters! {
     FlowsHealed = "flows_healed",
     /// Dropped: the frontend has no endpoint.
     NoEndpoints = "dropped_no_endpoints",
+    /// Dropped: the frontend has no endpoint on this node, and another node may have one.
+    NoLocalEndpoints = "dropped_no_local_endpoints",
+    /// Dropped: the client is not in `loadBalancerSourceRanges`.
+    SourceRange = "dropped_source_range",
     /// Dropped: no source port was free for a masqueraded flow.
     NoSourcePort = "dropped_no_source_port",
     /// Dropped: the interface has no address to masquerade with.

@@ -75,6 +75,9 @@ wire_bits! {
 
     /// The flow has a source binding beside the destination binding that the entry belongs to.
     MASQUERADED = 1 << 3;
+
+    /// The endpoint is from the frontend's local list.
+    LOCAL_LIST = 1 << 4;
 }
 
 impl FlowFlags {

@@ -45,11 +45,31 @@ wire_bits! {
     /// Every client's source address is replaced by the node's.
     MASQUERADE = 1;
 
-    /// Packets are spread over the local list instead of the cluster list.
-    LOCAL = 1 << 1;
+    /// The source address of clients that are no local pods is replaced by the node's.
+    MASQUERADE_OFF_CLUSTER = 1 << 1;
+
+    /// Local pods are spread over the local list instead of the cluster list.
+    PODS_LOCAL = 1 << 2;
+
+    /// All other clients are spread over the local list instead of the cluster list.
+    OTHERS_LOCAL = 1 << 3;
 
     /// With an empty list packets vanish instead of being refused: another node may answer.
-    SILENT = 1 << 2;
+    SILENT = 1 << 4;
+
+    /// Only clients in `SOURCE_RANGES` are let in.
+    SOURCE_RANGES = 1 << 5;
+}
+
+/// One of a frontend's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Its id, 0 if there is none.
+    pub id: u32,
+    /// How many slots it has.
+    pub len: u32,
+    /// Whether it is the one of policy Local.
+    pub is_local: bool,
 }
 
 /// Which field of the Service a frontend comes from; the programs do not care, people who look at the map do.
@@ -157,14 +177,45 @@ impl Frontend {
         self.service
     }
 
-    /// Id and length of the list that packets are spread over.
+    /// Whether it matters that a client is a local pod.
     #[must_use]
     #[inline(always)]
-    pub const fn list(&self) -> (u32, u32) {
-        if self.flags.has(FrontendFlags::LOCAL) {
-            return (self.local_list, self.local_len);
-        }
-        (self.cluster_list, self.cluster_len)
+    pub const fn tells_pods_apart(&self) -> bool {
+        let lists_differ =
+            self.flags.has(FrontendFlags::PODS_LOCAL) != self.flags.has(FrontendFlags::OTHERS_LOCAL);
+        lists_differ || self.flags.has(FrontendFlags::MASQUERADE_OFF_CLUSTER)
+    }
+
+    /// The list for local pods, or the one for everybody else.
+    #[must_use]
+    #[inline(always)]
+    pub const fn list_for(&self, is_pod: bool) -> List {
+        let local = if is_pod {
+            FrontendFlags::PODS_LOCAL
+        } else {
+            FrontendFlags::OTHERS_LOCAL
+        };
+        self.list(self.flags.has(local))
+    }
+
+    /// The local list, or the cluster list.
+    #[must_use]
+    #[inline(always)]
+    pub const fn list(&self, is_local: bool) -> List {
+        let (id, len) = if is_local {
+            (self.local_list, self.local_len)
+        } else {
+            (self.cluster_list, self.cluster_len)
+        };
+        List { id, len, is_local }
+    }
+
+    /// Whether clients of this sort have their source address replaced.
+    #[must_use]
+    #[inline(always)]
+    pub const fn masquerades(&self, is_pod: bool) -> bool {
+        self.flags.has(FrontendFlags::MASQUERADE)
+            || (!is_pod && self.flags.has(FrontendFlags::MASQUERADE_OFF_CLUSTER))
     }
 
     /// Ids of both lists, 0 where there is none.
@@ -182,6 +233,7 @@ impl Frontend {
 
     /// Seconds of ClientIP affinity, 0 without.
     #[must_use]
+    #[inline(always)]
     pub const fn affinity_timeout(&self) -> u32 {
         self.affinity_timeout
     }

@@ -5,6 +5,8 @@
 //! | `FRONTENDS4/6` | [`FrontendKey`] → [`Frontend`] | agent | as long as the Service port |
 //! | `ENDPOINTS4/6` | [`EndpointKey`] → [`Endpoint`] | agent | immutable lists, deleted once no frontend names them |
 //! | `LIST_MEMBERS4/6` | [`MemberKey`] → slot | agent | with the list |
+//! | `SOURCE_RANGES4/6` | [`SourceRange`] → 1 | agent | with the frontend that asks for it |
+//! | `AFFINITY4/6` | [`AffinityKey`] → [`Affinity`] | programs | LRU, expiry on hit |
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `NODE_ADDRESSES4/6` | address → 1 | agent | as long as the address |
@@ -25,6 +27,7 @@ pub mod snat;
 pub mod tcp_state;
 
 mod addr;
+mod client;
 mod counters;
 mod endpoint;
 mod flow;
@@ -34,12 +37,13 @@ mod node;
 mod wire;
 
 pub use addr::{Addr4, Addr6, Address, Port, TCP, UDP};
+pub use client::{Affinity, AffinityKey, Network, SourceRange};
 pub use counters::Counter;
 pub use endpoint::{Endpoint, EndpointKey, MemberKey};
 pub use flow::{Flow, FlowFlags, FlowKey};
-pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind};
+pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind, List};
 pub use maps::{
-    DEFAULT_FLOWS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES,
-    WIRE_VERSION,
+    DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES,
+    MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
 };
-pub use node::{Interface, Limits, ServiceName, Settings};
+pub use node::{Interface, InterfaceFlags, Limits, ServiceName, Settings};

@@ -1,7 +1,7 @@
 //! Sizes of the maps, and the version of their layout.
 
 /// Part of the pin directory's name: maps of another layout are never opened. Raise it with every change of a wire type.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// Frontends per family.
 pub const MAX_FRONTENDS: u32 = 262_144;
@@ -9,6 +9,10 @@ pub const MAX_FRONTENDS: u32 = 262_144;
 pub const MAX_ENDPOINTS: u32 = 1_048_576;
 /// Entries of each flow table, unless the agent sizes them.
 pub const DEFAULT_FLOWS: u32 = 65_536;
+/// Ranges of `loadBalancerSourceRanges` per family, counted once for each Service port.
+pub const MAX_SOURCE_RANGES: u32 = 65_536;
+/// Clients of Service ports with session affinity per family.
+pub const MAX_AFFINITIES: u32 = 65_536;
 /// Service ports.
 pub const MAX_SERVICES: u32 = 131_072;
 /// Local addresses per family.

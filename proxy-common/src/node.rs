@@ -1,7 +1,8 @@
 //! What the programs know of the node, and the names behind the ids.
 
 use crate::{
-    addr::{Addr4, Addr6},
+    addr::{Addr4, Addr6, Address as _},
+    client::Network,
     snat::PortPool,
     wire::{wire_bits, wire_struct, wire_types},
 };
@@ -11,7 +12,22 @@ wire_struct! {
     pub struct Interface {
         snat4: Addr4,
         snat6: Addr6,
+        flags: InterfaceFlags,
     }
+}
+
+wire_bits! {
+    /// Bits of an [`Interface`].
+    pub struct InterfaceFlags(u32);
+
+    /// No bit.
+    NONE = 0;
+
+    /// What arrives here is from local pods of IPv4, by `--detect-local-mode`.
+    PODS4 = 1;
+
+    /// What arrives here is from local pods of IPv6.
+    PODS6 = 1 << 1;
 }
 
 wire_struct! {
@@ -20,6 +36,8 @@ wire_struct! {
         snat_ports: PortPool,
         next_list: u32,
         next_service: u32,
+        pods4: Network<Addr4>,
+        pods6: Network<Addr6>,
     }
 }
 
@@ -43,30 +61,26 @@ wire_bits! {
     /// Not served at all: not TCP or UDP.
     PROTOCOL = 1;
 
-    /// Not served at NodePorts, external IPs and load balancer IPs: `externalTrafficPolicy: Local`.
-    EXTERNAL_POLICY_LOCAL = 1 << 1;
-
-    /// Not served at load balancer IPs: `loadBalancerSourceRanges`.
-    SOURCE_RANGES = 1 << 2;
-
-    /// Served without session affinity.
-    SESSION_AFFINITY = 1 << 3;
-
-    /// Clients from outside of the cluster keep their address at cluster IPs.
-    OFF_CLUSTER = 1 << 4;
 }
 
 wire_types! {
-    Interface = 20,
-    Settings = 32,
+    Interface = 24,
+    Settings = 72,
     ServiceName = 196,
 }
 
 impl Interface {
     /// `snat4` and `snat6` are the addresses that masqueraded packets leave with; the any-address where there is none.
     #[must_use]
-    pub const fn new(snat4: Addr4, snat6: Addr6) -> Self {
-        Self { snat4, snat6 }
+    pub const fn new(snat4: Addr4, snat6: Addr6, flags: InterfaceFlags) -> Self {
+        Self { snat4, snat6, flags }
+    }
+
+    /// Its bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flags(&self) -> InterfaceFlags {
+        self.flags
     }
 
     /// Source of masqueraded IPv4 packets.
@@ -84,6 +98,10 @@ impl Interface {
     }
 }
 
+/// The any-address, which is no packet's source that could be answered.
+const NOBODY4: Network<Addr4> = Network::new(Addr4::ANY, Addr4::ALL_ONES);
+const NOBODY6: Network<Addr6> = Network::new(Addr6::ANY, Addr6::ALL_ONES);
+
 impl Settings {
     /// `next_list` and `next_service` are the lowest ids that were never given away.
     #[must_use]
@@ -92,7 +110,33 @@ impl Settings {
             snat_ports,
             next_list,
             next_service,
+            pods4: NOBODY4,
+            pods6: NOBODY6,
         }
+    }
+
+    /// With the ranges that local pods are known by.
+    #[must_use]
+    pub fn with_pods(self, pods4: Option<Network<Addr4>>, pods6: Option<Network<Addr6>>) -> Self {
+        Self {
+            pods4: pods4.unwrap_or(NOBODY4),
+            pods6: pods6.unwrap_or(NOBODY6),
+            ..self
+        }
+    }
+
+    /// Addresses of local pods of IPv4.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pods4(&self) -> &Network<Addr4> {
+        &self.pods4
+    }
+
+    /// Addresses of local pods of IPv6.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pods6(&self) -> &Network<Addr6> {
+        &self.pods6
     }
 
     /// Ports for masqueraded flows.

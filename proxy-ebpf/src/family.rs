@@ -1,10 +1,10 @@
 //! One generic body for both address families.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Addr4, Addr6, Address, Interface};
+use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, Network, Settings};
 
 use crate::{
-    maps::{self, Endpoints, Flows, Frontends, ListMembers, NodeAddresses},
+    maps::{self, Affinities, Endpoints, Flows, Frontends, ListMembers, NodeAddresses, SourceRanges},
     packet::Load,
     parse::{Header, Packet, Skip, ipv4_header, ipv6_header},
     rewrite::{Side, store_ipv4, store_ipv6},
@@ -37,12 +37,20 @@ pub trait Family: sealed::Sealed {
     ) -> Result<(), i64>;
     /// The address that masqueraded packets leave an interface with.
     fn snat_address(interface: &Interface) -> Self::Address;
+    /// The bit of an interface behind which local pods are.
+    const PODS: InterfaceFlags;
+    /// The addresses of local pods.
+    fn pods(settings: &Settings) -> &Network<Self::Address>;
     /// `FRONTENDS`.
     fn frontends() -> &'static Frontends<Self::Address>;
     /// `ENDPOINTS`.
     fn endpoints() -> &'static Endpoints<Self::Address>;
     /// `LIST_MEMBERS`.
     fn list_members() -> &'static ListMembers<Self::Address>;
+    /// `SOURCE_RANGES`.
+    fn source_ranges() -> &'static SourceRanges<Self::Address>;
+    /// `AFFINITY`.
+    fn affinities() -> &'static Affinities<Self::Address>;
     /// `INGRESS_FLOWS`.
     fn ingress_flows() -> &'static Flows<Self::Address>;
     /// `EGRESS_FLOWS`.
@@ -58,7 +66,8 @@ pub enum V6 {}
 
 macro_rules! family {
     ($family:ident, $address:ty, ipv6: $ipv6:literal, headers: $headers:literal, addresses: $addresses:literal,
-     $header:ident, $store:ident, $snat:ident, [$frontends:ident, $endpoints:ident, $members:ident, $ingress:ident, $egress:ident, $nodes:ident]) => {
+     $header:ident, $store:ident, $snat:ident, pods: $pods:ident $pods_bit:ident,
+     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $ingress:ident, $egress:ident, $nodes:ident]) => {
         impl sealed::Sealed for $family {}
 
         impl Family for $family {
@@ -66,6 +75,7 @@ macro_rules! family {
             const IPV6: bool = $ipv6;
             const HEADERS: u32 = $headers;
             const ADDRESSES: usize = $addresses;
+            const PODS: InterfaceFlags = InterfaceFlags::$pods_bit;
 
             #[inline(always)]
             fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
@@ -85,6 +95,10 @@ macro_rules! family {
                 interface.$snat()
             }
             #[inline(always)]
+            fn pods(settings: &Settings) -> &Network<$address> {
+                settings.$pods()
+            }
+            #[inline(always)]
             fn frontends() -> &'static Frontends<$address> {
                 &maps::$frontends
             }
@@ -95,6 +109,14 @@ macro_rules! family {
             #[inline(always)]
             fn list_members() -> &'static ListMembers<$address> {
                 &maps::$members
+            }
+            #[inline(always)]
+            fn source_ranges() -> &'static SourceRanges<$address> {
+                &maps::$ranges
+            }
+            #[inline(always)]
+            fn affinities() -> &'static Affinities<$address> {
+                &maps::$affinities
             }
             #[inline(always)]
             fn ingress_flows() -> &'static Flows<$address> {
@@ -112,7 +134,7 @@ macro_rules! family {
     };
 }
 
-family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header, store_ipv4, snat4,
-    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4]);
-family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header, store_ipv6, snat6,
-    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6]);
+family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header, store_ipv4, snat4, pods: pods4 PODS4,
+    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, AFFINITY4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4]);
+family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header, store_ipv6, snat6, pods: pods6 PODS6,
+    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, AFFINITY6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6]);

@@ -173,14 +173,14 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
     let Some(frontend) = lookup::frontend_again::<F>(key.destination(), key.protocol(), node_port) else {
         return Placement::FrontendGone;
     };
-    let (list, _) = frontend.list();
-    if list == flow.list() {
+    let list = frontend.list(flow.flags().has(FlowFlags::LOCAL_LIST));
+    if list.id == flow.list() {
         return Placement::Good;
     }
-    if !lookup::is_member::<F>(frontend, flow.put()) {
+    if !lookup::is_member::<F>(list, flow.put()) {
         return Placement::EndpointGone;
     }
-    flow.note_list(list);
+    flow.note_list(list.id);
     Placement::Good
 }
 

@@ -20,11 +20,14 @@ pub mod packet;
 pub mod parse;
 pub mod verdict;
 
+mod affinity;
+mod client;
 mod count;
 mod family;
 mod flow;
 mod lookup;
 mod open;
+mod reject;
 pub mod rewrite;
 mod snat;
 

@@ -1,9 +1,7 @@
 //! From a destination to a frontend, and from a frontend to an endpoint.
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
-use proxy_common::{
-    Address, Endpoint, EndpointKey, Frontend, FrontendFlags, FrontendKey, MemberKey, Port, select,
-};
+use proxy_common::{Endpoint, EndpointKey, Frontend, FrontendKey, List, MemberKey, Port, select};
 
 use crate::Family;
 
@@ -54,9 +52,9 @@ fn exact<F: Family>(key: &FrontendKey<F::Address>) -> Option<&'static Frontend> 
 }
 
 /// What came of picking an endpoint.
-pub(crate) enum Pick<A: 'static> {
+pub(crate) enum Pick<E> {
     /// This one.
-    Endpoint(&'static Endpoint<A>),
+    Endpoint(E),
     /// The list is empty.
     Empty,
     /// The list is going or coming.
@@ -65,14 +63,13 @@ pub(crate) enum Pick<A: 'static> {
 
 /// Picks an endpoint for a new flow. Only what unequal weights leave to another slot costs a second look-up.
 #[inline(always)]
-pub(crate) fn pick<F: Family>(frontend: &Frontend) -> Pick<F::Address> {
-    let (list, len) = frontend.list();
+pub(crate) fn pick<F: Family>(list: List) -> Pick<&'static Endpoint<F::Address>> {
     // SAFETY: the helper has no preconditions.
-    let Some(draw) = select::draw(unsafe { bpf_get_prandom_u32() }, len) else {
+    let Some(draw) = select::draw(unsafe { bpf_get_prandom_u32() }, list.len) else {
         return Pick::Empty;
     };
-    let found = match slot::<F>(list, draw.slot()) {
-        Some(endpoint) if !draw.is_kept(endpoint.threshold()) => slot::<F>(list, endpoint.alias()),
+    let found = match slot::<F>(list.id, draw.slot()) {
+        Some(endpoint) if !draw.is_kept(endpoint.threshold()) => slot::<F>(list.id, endpoint.alias()),
         found => found,
     };
     found.map_or(Pick::SlotMissing, Pick::Endpoint)
@@ -84,16 +81,9 @@ fn slot<F: Family>(list: u32, slot: u32) -> Option<&'static Endpoint<F::Address>
     unsafe { F::endpoints().get(EndpointKey::new(list, slot)) }
 }
 
-/// Whether an endpoint is in the list that the frontend spreads packets over.
+/// Whether an endpoint is in the list.
 #[inline(always)]
-pub(crate) fn is_member<F: Family>(frontend: &Frontend, endpoint: (F::Address, Port)) -> bool {
+pub(crate) fn is_member<F: Family>(list: List, endpoint: (F::Address, Port)) -> bool {
     // SAFETY: the value is only tested for presence.
-    unsafe { F::list_members().get(MemberKey::new(frontend.list().0, endpoint.0, endpoint.1)) }.is_some()
-}
-
-/// Whether a packet of `client` to `endpoint` leaves with the node's address: by the frontend's rule, and when a pod
-/// reaches itself, which would otherwise answer itself directly.
-#[inline(always)]
-pub(crate) fn is_masqueraded<A: Address>(frontend: &Frontend, client: A, endpoint: A) -> bool {
-    client == endpoint || frontend.flags().has(FrontendFlags::MASQUERADE)
+    unsafe { F::list_members().get(MemberKey::new(list.id, endpoint.0, endpoint.1)) }.is_some()
 }

@@ -5,13 +5,13 @@
 )]
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use proxy_common::{
-    Addr4, Addr6, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey, Frontend, FrontendKey,
-    Interface, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MemberKey,
-    ServiceName, Settings,
+    Addr4, Addr6, Affinity, AffinityKey, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey,
+    Frontend, FrontendKey, Interface, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES,
+    MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, ServiceName, Settings, SourceRange,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. The agent alone writes these maps.
@@ -23,6 +23,10 @@ pub type Frontends<A> = HashMap<FrontendKey<A>, Frontend, { MAX_FRONTENDS as usi
 pub type Endpoints<A> = HashMap<EndpointKey, Endpoint<A>, { MAX_ENDPOINTS as usize }, ON_DEMAND>;
 /// List and endpoint → slot.
 pub type ListMembers<A> = HashMap<MemberKey<A>, u32, { MAX_ENDPOINTS as usize }, ON_DEMAND>;
+/// Service port and client → it is let in.
+pub type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, { MAX_SOURCE_RANGES as usize }>;
+/// Service port and client → its endpoint.
+pub type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, { MAX_AFFINITIES as usize }>;
 /// Tuple at a hook → what to put there.
 pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, { DEFAULT_FLOWS as usize }>;
 /// Local addresses that serve NodePorts.
@@ -40,6 +44,14 @@ pub static ENDPOINTS6: Endpoints<Addr6> = Endpoints::new();
 pub static LIST_MEMBERS4: ListMembers<Addr4> = ListMembers::new();
 #[btf_map]
 pub static LIST_MEMBERS6: ListMembers<Addr6> = ListMembers::new();
+#[btf_map]
+pub static SOURCE_RANGES4: SourceRanges<Addr4> = SourceRanges::new();
+#[btf_map]
+pub static SOURCE_RANGES6: SourceRanges<Addr6> = SourceRanges::new();
+#[btf_map]
+pub static AFFINITY4: Affinities<Addr4> = Affinities::new();
+#[btf_map]
+pub static AFFINITY6: Affinities<Addr6> = Affinities::new();
 #[btf_map]
 pub static INGRESS_FLOWS4: Flows<Addr4> = Flows::new();
 #[btf_map]

@@ -1,38 +1,63 @@
 //! Opening a flow: an endpoint is picked and every tuple of the flow reserved before the first packet is touched.
 
-use proxy_common::{Counter, Flow, FlowFlags, FlowKey};
+use aya_ebpf::programs::TcContext;
+use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, List, Port};
 
 use crate::{
-    Family, count, flow,
+    Family, affinity, client, count, flow,
     lookup::{self, Found, Pick},
     snat,
     verdict::Drop,
 };
 
-/// Opens a flow for a packet at ingress, if its destination is a frontend; whether it did.
+/// What came of it.
+pub(crate) enum Opened {
+    /// The flow is in the tables.
+    Flow,
+    /// No Service traffic, or nothing can be done for it: the packet passes.
+    Nothing,
+    /// Nobody serves the frontend: the client is to be told.
+    Refused,
+}
+
+/// Opens a flow for a packet at ingress, if its destination is a frontend.
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-pub(crate) fn flow<F: Family>(request: &FlowKey<F::Address>) -> Result<bool, Drop> {
+pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) -> Result<Opened, Drop> {
     let Some(Found { frontend, node_port }) =
         lookup::frontend::<F>(request.destination(), request.protocol())
     else {
-        return Ok(false);
+        return Ok(Opened::Nothing);
     };
-    let endpoint = match lookup::pick::<F>(frontend) {
-        Pick::Endpoint(endpoint) => (endpoint.address(), endpoint.port()),
-        Pick::Empty => return Err(Drop(Counter::NoEndpoints)),
+    let source = request.source().0;
+    let is_pod = frontend.tells_pods_apart() && client::is_pod::<F>(ctx, source);
+    let list = frontend.list_for(is_pod);
+    let is_silent = frontend.flags().has(FrontendFlags::SILENT);
+    if list.len == 0 && !is_silent {
+        return Ok(Opened::Refused);
+    }
+    // Ranges guard what is served: where nothing is, everyone is told so.
+    if !client::is_let_in::<F>(frontend, &source) {
+        return Err(Drop(Counter::SourceRange));
+    }
+    let endpoint = match endpoint::<F>(frontend, list, request) {
+        Pick::Endpoint(endpoint) => endpoint,
+        Pick::Empty => return Err(Drop(Counter::NoLocalEndpoints)),
         Pick::SlotMissing => return Ok(passed(Counter::SlotMissing)),
     };
     let mut flags = FlowFlags::REQUEST;
     if node_port {
         flags = flags.with(FlowFlags::NODE_PORT);
     }
-    if lookup::is_masqueraded(frontend, request.source().0, endpoint.0) {
+    if list.is_local {
+        flags = flags.with(FlowFlags::LOCAL_LIST);
+    }
+    // A pod that reaches itself would otherwise answer itself directly.
+    if frontend.masquerades(is_pod) || source == endpoint.0 {
         flags = flags.with(FlowFlags::MASQUERADED);
     }
-    let to =
-        Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), frontend.list().0);
+    let to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
     let Some(to) = snat::reserve_reply::<F>(request, to) else {
         return Ok(passed(Counter::FlowTableFull));
     };
@@ -40,7 +65,31 @@ pub(crate) fn flow<F: Family>(request: &FlowKey<F::Address>) -> Result<bool, Dro
         return Ok(passed(why));
     }
     count::add(Counter::FlowsOpened);
-    Ok(true)
+    Ok(Opened::Flow)
+}
+
+/// The endpoint of a new flow: the one that the client had, else one by chance.
+#[inline(always)]
+fn endpoint<F: Family>(
+    frontend: &Frontend,
+    list: List,
+    request: &FlowKey<F::Address>,
+) -> Pick<(F::Address, Port)> {
+    let client = request.source().0;
+    let has_affinity = frontend.affinity_timeout() != 0;
+    if has_affinity && let Some(endpoint) = affinity::endpoint::<F>(frontend, list, &client) {
+        affinity::remember::<F>(frontend, &client, &endpoint);
+        return Pick::Endpoint(endpoint);
+    }
+    let endpoint = match lookup::pick::<F>(list) {
+        Pick::Endpoint(endpoint) => (endpoint.address(), endpoint.port()),
+        Pick::Empty => return Pick::Empty,
+        Pick::SlotMissing => return Pick::SlotMissing,
+    };
+    if has_affinity {
+        affinity::remember::<F>(frontend, &client, &endpoint);
+    }
+    Pick::Endpoint(endpoint)
 }
 
 #[inline(always)]
@@ -50,7 +99,7 @@ fn commit<F: Family>(request: &FlowKey<F::Address>, to: &Flow<F::Address>) -> Re
 }
 
 #[inline(always)]
-fn passed(why: Counter) -> bool {
+fn passed(why: Counter) -> Opened {
     count::add(why);
-    false
+    Opened::Nothing
 }

@@ -11,8 +11,8 @@ use aya_ebpf::{
 use proxy_common::{Address, Counter, Flow, FlowKey, Port, TCP, snat::DRAWS};
 
 use crate::{
-    Family, count, flow,
-    maps::{Flows, INTERFACES, SETTINGS},
+    Family, client, count, flow,
+    maps::{Flows, SETTINGS},
     verdict::Drop,
 };
 
@@ -82,11 +82,7 @@ fn reserve<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flo
 
 #[inline(always)]
 fn address<F: Family>(ctx: &TcContext) -> Option<F::Address> {
-    // SAFETY: the context is the kernel's, valid while the program runs.
-    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    // SAFETY: copied at once; the agent replaces values as a whole.
-    let interface = unsafe { INTERFACES.get(ifindex) }?;
-    let address = F::snat_address(interface);
+    let address = F::snat_address(client::interface(ctx)?);
     (address != F::Address::ANY).then_some(address)
 }
 

@@ -8,9 +8,10 @@ use proxy_common::{Counter, Flow, FlowFlags, FlowKey, TCP};
 use crate::{
     Family, V4, V6, count,
     flow::{self, Request},
-    open,
+    open::{self, Opened},
     packet::{Layer, is_ipv4, is_ipv6, pull},
     parse::{self, Packet, Skip},
+    reject,
     rewrite::{self, Side},
     snat,
     verdict::{Action, Drop},
@@ -50,7 +51,11 @@ fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> 
     let flow = match flow::request::<F>(&packet) {
         Request::Known(flow) => Some(flow),
         Request::Unknown if packet.tuple.protocol() != TCP || packet.flags.opens() => {
-            opened::<F>(packet.tuple)?
+            match open::flow::<F>(ctx, packet.tuple)? {
+                Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
+                Opened::Nothing => None,
+                Opened::Refused => return reject::packet::<F>(ctx, &packet),
+            }
         }
         Request::Unknown | Request::Pass => None,
     };
@@ -58,15 +63,6 @@ fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> 
         rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
     }
     Ok(Action::Next)
-}
-
-/// A new flow of `key`, if that is Service traffic.
-#[inline(always)]
-fn opened<F: Family>(key: &FlowKey<F::Address>) -> Result<Option<&'static Flow<F::Address>>, Drop> {
-    if !open::flow::<F>(key)? {
-        return Ok(None);
-    }
-    Ok(flow::find(F::ingress_flows(), key).map(|hit| &*hit.flow))
 }
 
 /// Not inlined: each family has a stack frame of its own.

@@ -1,0 +1,32 @@
+//! Session affinity: a client's new connections go where its last one went.
+
+use aya_ebpf::bindings::BPF_ANY;
+use proxy_common::{Affinity, AffinityKey, Frontend, List, Port};
+
+use crate::{Family, flow, lookup};
+
+/// Where the client's last new connection went, if that is not too long ago and the endpoint is still in the list.
+///
+/// Not inlined: with a stack frame of its own it fits beside the hook's.
+#[inline(never)]
+pub(crate) fn endpoint<F: Family>(
+    frontend: &Frontend,
+    list: List,
+    client: &F::Address,
+) -> Option<(F::Address, Port)> {
+    let key = AffinityKey::new(frontend.service(), *client);
+    // SAFETY: another CPU may write the entry at the same time; whatever it then holds is checked against the list.
+    let known = unsafe { F::affinities().get(&key) }?;
+    let endpoint = known.endpoint();
+    let is_good =
+        known.is_fresh(frontend.affinity_timeout(), flow::now()) && lookup::is_member::<F>(list, endpoint);
+    is_good.then_some(endpoint)
+}
+
+/// Remembers where a new connection goes. Without room the next one goes where chance has it.
+#[inline(never)]
+pub(crate) fn remember<F: Family>(frontend: &Frontend, client: &F::Address, endpoint: &(F::Address, Port)) {
+    let key = AffinityKey::new(frontend.service(), *client);
+    let entry = Affinity::new(*endpoint, flow::now());
+    let _ = F::affinities().insert(&key, &entry, BPF_ANY.into());
+}
