@@ -124,6 +124,12 @@ impl<A: Copy> Affinity<A> {
         (self.address, self.port)
     }
 
+    /// When the client's last new connection was opened, in seconds of CLOCK_MONOTONIC.
+    #[must_use]
+    pub const fn last_used(&self) -> u32 {
+        self.last_used
+    }
+
     /// Whether the client's last new connection was at most `timeout` seconds before `now`.
     #[must_use]
     #[inline(always)]

@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags,
-    FrontendKey, FrontendKind, Interface, Limits, MemberKey, Port, ServiceName, Settings, TCP, UDP,
-    snat::PortPool,
+    Addr4, Addr6, Address, Affinity, AffinityKey, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend,
+    FrontendFlags, FrontendKey, FrontendKind, Interface, InterfaceFlags, Limits, MemberKey, Network, Port,
+    ServiceName, Settings, SourceRange, TCP, UDP, snat::PortPool,
 };
 
 fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
@@ -97,12 +97,11 @@ fn a_flow_is_the_tuple_and_what_is_put() {
 }
 
 #[test]
-fn settings_are_the_port_pool_and_the_next_ids() {
-    let bytes = bytes_of(&Settings::new(
-        PortPool::new([1024..=29_999, 61_000..=65_535]),
-        5,
-        6,
-    ))
+fn settings_are_the_port_pool_the_next_ids_and_the_pods() {
+    let bytes = bytes_of(
+        &Settings::new(PortPool::new([1024..=29_999, 61_000..=65_535]), 5, 6)
+            .with_pods(Some(Network::new(v4("10.1.0.0"), v4("255.255.0.0"))), None),
+    )
     .to_vec();
     assert_eq!(bytes[..8], ne(&[33_512, 2]));
     let ranges: Vec<u8> = [1024_u16, 29_999, 61_000, 65_535]
@@ -110,17 +109,33 @@ fn settings_are_the_port_pool_and_the_next_ids() {
         .flat_map(|port| port.to_ne_bytes())
         .collect();
     assert_eq!(bytes[8..16], ranges);
-    assert_eq!(bytes[24..], ne(&[5, 6]));
+    assert_eq!(bytes[24..32], ne(&[5, 6]));
+    assert_eq!(bytes[32..40], [10, 1, 0, 0, 255, 255, 0, 0]);
+    assert_eq!((&bytes[40..56], &bytes[56..]), (&[0; 16][..], &[0xff; 16][..]));
+}
+
+#[test]
+fn what_is_known_of_clients_stands_under_service_and_address() {
+    let range = SourceRange::new(0x0102, v4("10.0.0.0"));
+    assert_eq!(bytes_of(&range), [0, 0, 1, 2, 10, 0, 0, 0]);
+    let mut key = ne(&[0x0102]);
+    key.extend([10, 0, 0, 7]);
+    assert_eq!(bytes_of(&AffinityKey::new(0x0102, v4("10.0.0.7"))), key);
+    let mut affinity = vec![10, 0, 0, 9, 0x1f, 0x90, 0, 0];
+    affinity.extend(ne(&[77]));
+    let endpoint = (v4("10.0.0.9"), Port::new(8_080));
+    assert_eq!(bytes_of(&Affinity::new(endpoint, 77)), affinity);
 }
 
 #[test]
 fn interfaces_and_names_are_plain_bytes() {
-    let interface = Interface::new(v4("10.0.0.1"), v6("fd00::1"));
+    let interface = Interface::new(v4("10.0.0.1"), v6("fd00::1"), InterfaceFlags::PODS6);
     let mut expected = vec![10, 0, 0, 1, 0xfd, 0];
     expected.extend([0; 13]);
     expected.push(1);
+    expected.extend(ne(&[2]));
     assert_eq!(bytes_of(&interface), expected);
-    let name = ServiceName::new("default/web:http", TCP).with_limits(Limits::SESSION_AFFINITY);
-    assert_eq!(bytes_of(&name)[..20], *b"\x06\0\x08\0default/web:http");
+    let name = ServiceName::new("default/web:http", TCP).with_limits(Limits::PROTOCOL);
+    assert_eq!(bytes_of(&name)[..20], *b"\x06\0\x01\0default/web:http");
     assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
 }

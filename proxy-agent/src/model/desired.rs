@@ -107,8 +107,8 @@ pub struct ServicePort {
     pub external_traffic_policy: TrafficPolicy,
     /// Whether it has a NodePort, an external IP or a load balancer IP.
     pub externally_accessible: bool,
-    /// Whether its load balancer IPs let only some clients in.
-    pub source_ranges: bool,
+    /// The clients that its load balancer IPs let in, if not everyone.
+    pub source_ranges: Vec<IpNet>,
 }
 
 /// Where a packet must be headed to be Service traffic.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use proxy_agent::dataplane::bpf::{
-    maps::{MapError, TypedMap},
+    maps::{MapError, RangeKey, TypedMap},
     reconcile::{FamilyMaps, Maps},
     tracked_map::TrackedMap,
 };
@@ -30,6 +30,7 @@ struct Family<A> {
     frontends: Map<FrontendKey<A>, Frontend>,
     endpoints: Map<EndpointKey, Endpoint<A>>,
     members: Map<MemberKey<A>, u32>,
+    source_ranges: Map<RangeKey<A>, u32>,
 }
 
 /// Its clones are the same map.
@@ -96,6 +97,7 @@ impl<A: Address + Send> Family<A> {
             frontends: Map::new(draws),
             endpoints: Map::new(draws),
             members: Map::new(draws),
+            source_ranges: Map::new(draws),
         }
     }
 
@@ -105,6 +107,7 @@ impl<A: Address + Send> Family<A> {
             endpoints: self.endpoints.open(),
             members: self.members.open(),
             node_addresses: Map::new(draws).open(),
+            source_ranges: self.source_ranges.open(),
         }
     }
 
@@ -116,6 +119,14 @@ impl<A: Address + Send> Family<A> {
                 "{family} {at} protocol {}: {}",
                 key.protocol(),
                 frontend_in_words(frontend)
+            )?;
+        }
+        for key in lock(&self.source_ranges.content).keys() {
+            let (service, client) = (key.range.service(), key.range.client().to_ip());
+            let bits = key.bits - 32;
+            writeln!(
+                text,
+                "{family} source range of service {service}: {client}/{bits}"
             )?;
         }
         let members = lock(&self.members.content);
@@ -140,26 +151,27 @@ fn frontend_in_words(frontend: &Frontend) -> String {
     words.extend(frontend.kind().map(|kind| format!("{kind:?}")));
     for (flag, meaning) in [
         (FrontendFlags::MASQUERADE, "masquerade everyone"),
-        (FrontendFlags::LOCAL, "local endpoints only"),
+        (FrontendFlags::MASQUERADE_OFF_CLUSTER, "masquerade all but pods"),
         (FrontendFlags::SILENT, "silent if empty"),
+        (FrontendFlags::SOURCE_RANGES, "only from ranges"),
     ] {
         if frontend.flags().has(flag) {
             words.push(meaning.to_owned());
         }
     }
-    let (list, len) = frontend.list();
-    words.push(format!("list {list} of {len}"));
+    if frontend.affinity_timeout() != 0 {
+        words.push(format!("affinity for {} s", frontend.affinity_timeout()));
+    }
+    let (others, pods) = (frontend.list_for(false), frontend.list_for(true));
+    words.push(format!("list {} of {}", others.id, others.len));
+    if pods != others {
+        words.push(format!("for pods list {} of {}", pods.id, pods.len));
+    }
     words.join(", ")
 }
 
 fn limits_in_words(limits: Limits) -> String {
-    let words = [
-        (Limits::PROTOCOL, ", without its protocol"),
-        (Limits::EXTERNAL_POLICY_LOCAL, ", without external policy Local"),
-        (Limits::SOURCE_RANGES, ", without source ranges"),
-        (Limits::SESSION_AFFINITY, ", without session affinity"),
-        (Limits::OFF_CLUSTER, ", without masquerading off-cluster clients"),
-    ];
+    let words = [(Limits::PROTOCOL, ", without its protocol")];
     let words = words.into_iter().filter(|(limit, _)| limits.has(*limit));
     words.map(|(_, word)| word).collect()
 }

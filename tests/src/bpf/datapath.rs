@@ -8,6 +8,7 @@ use std::{
 };
 
 use aya::{TestRun as _, TestRunOptions, programs::ProgramError};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use proxy_agent::dataplane::bpf::object;
 use proxy_common::Counter;
@@ -57,6 +58,8 @@ pub struct Setup {
     pub node: Vec<IpAddr>,
     /// Ports for masquerading.
     pub ports: Vec<RangeInclusive<u16>>,
+    /// `--cluster-cidr`: the addresses that pods are known by.
+    pub pods: Vec<IpNet>,
 }
 
 /// The programs in the kernel, with maps that no other test has.
@@ -224,6 +227,17 @@ impl Datapath {
             SocketAddr::V4(_) => self.loaded_mut().flows4.evict(hook, packet),
             SocketAddr::V6(_) => self.loaded_mut().flows6.evict(hook, packet),
         }
+    }
+
+    /// Makes the endpoints that clients are to keep look as if they had been chosen so long before.
+    ///
+    /// # Panics
+    ///
+    /// When the map can't be read or written.
+    pub fn age_affinities(&mut self, seconds: u32) {
+        let loaded = self.loaded_mut();
+        loaded.affinities4.age(seconds).expect("the map can be written");
+        loaded.affinities6.age(seconds).expect("the map can be written");
     }
 
     /// Makes the entry of `packet` look as if it had been idle for so long.

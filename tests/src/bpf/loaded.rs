@@ -17,11 +17,11 @@ use proxy_agent::{
         object::{self, MapSizes, PinDir},
         writer::Writer,
     },
-    model::{NodeContext, compute},
+    model::{DetectLocal, NodeContext, compute},
 };
-use proxy_common::{Addr4, Addr6, Address, Counter, Interface, snat::PortPool};
+use proxy_common::{Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, snat::PortPool};
 
-use super::{ClusterIp, FlowTables, Setup, cluster};
+use super::{Affinities, ClusterIp, FlowTables, Setup, cluster, service::NODE};
 use crate::scratch::Scratch;
 
 /// Test runs are on the loopback device of the caller's network namespace.
@@ -42,6 +42,8 @@ pub(super) struct Loaded {
     pub(super) object: Ebpf,
     pub(super) flows4: FlowTables<Addr4>,
     pub(super) flows6: FlowTables<Addr6>,
+    pub(super) affinities4: Affinities<Addr4>,
+    pub(super) affinities6: Affinities<Addr6>,
     counters: PerCpuArray<MapData, u64>,
     writer: Writer,
     now: Instant,
@@ -76,6 +78,8 @@ impl Loaded {
         Ok(Self {
             flows4: FlowTables::take(&mut object, ["INGRESS_FLOWS4", "EGRESS_FLOWS4"])?,
             flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"])?,
+            affinities4: Affinities::take(&mut object, "AFFINITY4")?,
+            affinities6: Affinities::take(&mut object, "AFFINITY6")?,
             counters: PerCpuArray::try_from(counters)?,
             now: Instant::now(),
             object,
@@ -89,6 +93,8 @@ impl Loaded {
         self.writer.maps.interfaces.retain(|_| false)?;
         self.flows4.clear()?;
         self.flows6.clear()?;
+        self.affinities4.clear()?;
+        self.affinities6.clear()?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
         for counter in Counter::ALL {
             self.counters
@@ -104,7 +110,8 @@ impl Loaded {
     /// Makes these all the Services there are, and lets the time pass after which old lists go.
     pub(super) fn apply(&mut self, services: &[ClusterIp], setup: &Setup) -> Result<()> {
         let node = NodeContext {
-            name: "node".to_owned(),
+            name: NODE.to_owned(),
+            detect_local: DetectLocal::ClusterCidr(setup.pods.clone()),
             ..NodeContext::default()
         };
         let desired = compute(&cluster(services), &node);
@@ -131,7 +138,7 @@ impl Loaded {
         self.writer
             .maps
             .interfaces
-            .set(LOOPBACK, Interface::new(snat4, snat6))?;
+            .set(LOOPBACK, Interface::new(snat4, snat6, InterfaceFlags::NONE))?;
         Ok(())
     }
 }

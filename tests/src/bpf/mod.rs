@@ -7,6 +7,7 @@
 //!
 //! The maps are filled by the agent's own code, so that a test meets the bytes that a node would.
 
+mod affinities;
 mod datapath;
 mod flows;
 mod loaded;
@@ -14,6 +15,7 @@ mod packet;
 mod service;
 
 pub use self::{
+    affinities::Affinities,
     datapath::{Datapath, Hook, Outcome, Setup, in_own_netns},
     flows::FlowTables,
     packet::{ACK, FIN, Layer, Packet, RST, SYN, Transport},

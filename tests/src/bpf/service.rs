@@ -8,6 +8,9 @@ use proxy_agent::model::{
 };
 use thin_vec::thin_vec;
 
+/// The node's name.
+pub(super) const NODE: &str = "node";
+
 /// A Service of one port and one family.
 #[derive(Clone, Debug)]
 pub struct ClusterIp {
@@ -25,6 +28,10 @@ pub struct ClusterIp {
     pub weights: Vec<u16>,
     /// `targetPort`.
     pub target_port: u16,
+    /// Those of the endpoints that run on the node.
+    pub here: Vec<IpAddr>,
+    /// What else the Service asks for.
+    pub edit: fn(&mut Service),
 }
 
 impl ClusterIp {
@@ -33,6 +40,12 @@ impl ClusterIp {
     }
 
     fn service(&self) -> Service {
+        let mut service = self.plain_service();
+        (self.edit)(&mut service);
+        service
+    }
+
+    fn plain_service(&self) -> Service {
         Service {
             name: self.object_name(),
             cluster_ips: vec![self.address.ip()],
@@ -71,21 +84,21 @@ impl ClusterIp {
                 protocol: self.protocol,
                 port: self.target_port,
             }],
-            endpoints: self.endpoints.iter().copied().map(endpoint).collect(),
+            endpoints: self.endpoints.iter().map(|at| self.endpoint(*at)).collect(),
         }
     }
-}
 
-fn endpoint(address: IpAddr) -> SliceEndpoint {
-    SliceEndpoint {
-        address,
-        ready: true,
-        serving: true,
-        terminating: false,
-        node_name: None,
-        pod: None,
-        zone_hints: thin_vec![],
-        node_hints: thin_vec![],
+    fn endpoint(&self, address: IpAddr) -> SliceEndpoint {
+        SliceEndpoint {
+            address,
+            ready: true,
+            serving: true,
+            terminating: false,
+            node_name: self.here.contains(&address).then(|| NODE.into()),
+            pod: None,
+            zone_hints: thin_vec![],
+            node_hints: thin_vec![],
+        }
     }
 }
 

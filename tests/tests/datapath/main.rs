@@ -55,7 +55,9 @@ macro_rules! for_each_udp {
     ($($function:ident),+ $(,)?) => { for_each!([ipv4 = IPV4_UDP, ipv6 = IPV6_UDP] $($function)+); };
 }
 
+mod affinity;
 mod checksums;
+mod clients;
 mod cluster_ip;
 mod distribution;
 mod eviction;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use harness::bpf::{ClusterIp, Datapath, Hook, Packet, SYN, Setup, Transport};
+use ipnet::IpNet;
 use proxy_agent::model::{Family, Protocol};
 
 use crate::Variant;
@@ -50,6 +51,17 @@ impl Variant {
         (self.host((PODS4, PODS6), 0x100 + u16::from(number)), port).into()
     }
 
+    /// A client that is no pod in [`Scene::with_pods`].
+    pub(crate) fn outsider(self, number: u8, port: u16) -> SocketAddr {
+        (self.host((PODS4, PODS6), 0x800 + u16::from(number)), port).into()
+    }
+
+    /// The addresses of pods in [`Scene::with_pods`]: all clients and endpoints, but no outsider.
+    pub(crate) fn pods(self) -> IpNet {
+        let bits = if self.family == Family::V4 { 22 } else { 118 };
+        IpNet::new_assert(self.choose(PODS4, PODS6), bits)
+    }
+
     /// An endpoint's address.
     pub(crate) fn endpoint(self, number: u8) -> IpAddr {
         self.host((PODS4, PODS6), 0x200 + u16::from(number))
@@ -88,6 +100,8 @@ impl Variant {
                 .collect(),
             weights: Vec::new(),
             target_port: TARGET_PORT,
+            here: Vec::new(),
+            edit: |_| {},
         }
     }
 
@@ -168,6 +182,18 @@ impl Scene {
         Self::with(variant, services, ports, vec![variant.node()])
     }
 
+    /// Where pods are known by their addresses.
+    pub(crate) fn with_pods(variant: Variant, services: &[ClusterIp]) -> Self {
+        let mut datapath = Datapath::load(Setup {
+            layer: variant.layer,
+            node: vec![variant.node()],
+            ports: POOL.to_vec(),
+            pods: vec![variant.pods()],
+        });
+        datapath.apply(services);
+        Self { datapath }
+    }
+
     /// With these addresses of the node, too.
     pub(crate) fn with(
         variant: Variant,
@@ -179,6 +205,7 @@ impl Scene {
             layer: variant.layer,
             node,
             ports: ports.to_vec(),
+            pods: Vec::new(),
         });
         datapath.apply(services);
         Self { datapath }

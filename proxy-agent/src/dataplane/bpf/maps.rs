@@ -4,8 +4,13 @@ use std::{borrow::Borrow, io};
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError as AyaError},
+    maps::{
+        Array, HashMap, Map, MapData, MapError as AyaError,
+        lpm_trie::{Key, LpmTrie},
+    },
 };
+use ipnet::IpNet;
+use proxy_common::{Address, SourceRange};
 
 /// A map as the agent writes it.
 pub trait TypedMap<K, V>: Send {
@@ -52,6 +57,9 @@ fn full(map: &str) -> &'static str {
     match map.trim_end_matches(['4', '6']) {
         "FRONTENDS" => " (the map is full: restart the agent with a higher --max-frontends)",
         "ENDPOINTS" | "LIST_MEMBERS" => " (the map is full: restart the agent with a higher --max-endpoints)",
+        "SOURCE_RANGES" => {
+            " (the map is full: Services have more loadBalancerSourceRanges than this version serves)"
+        }
         "SERVICES" => " (the map is full: restart the agent with a higher --max-services)",
         _ => " (the map is full: this node has more than this version serves)",
     }
@@ -107,6 +115,96 @@ impl<K: Pod + Send, V: Pod + Send> TypedMap<K, V> for KernelMap<K, V> {
 
     fn remove(&mut self, key: &K) -> Result<(), MapError> {
         match self.map.remove(key.borrow()).map_err(self.error("delete")) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// A range of clients: the bits of a [`SourceRange`] that count, and the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RangeKey<A> {
+    /// Service port and first address.
+    pub range: SourceRange<A>,
+    /// How many bits of it count.
+    pub bits: u32,
+}
+
+impl<A: Address> RangeKey<A> {
+    /// The clients of `network` at Service port `service`; `None` if they are of the other family.
+    #[must_use]
+    pub fn new(service: u32, network: IpNet) -> Option<Self> {
+        Some(Self {
+            range: SourceRange::new(service, A::from_ip(network.network())?),
+            bits: SourceRange::<A>::SERVICE_BITS + u32::from(network.prefix_len()),
+        })
+    }
+
+    /// Not above any of Service port `service`, in the order of keys.
+    #[must_use]
+    pub const fn first_of(service: u32) -> Self {
+        Self {
+            range: SourceRange::new(service, A::ANY),
+            bits: 0,
+        }
+    }
+}
+
+/// `SOURCE_RANGES` in the kernel.
+pub struct KernelRanges<A> {
+    name: &'static str,
+    map: LpmTrie<MapData, SourceRange<A>, u32>,
+}
+
+impl<A> KernelRanges<A>
+where
+    SourceRange<A>: Pod,
+{
+    /// From a map of the loaded object.
+    ///
+    /// # Errors
+    /// When it is no trie of these types.
+    pub fn new(name: &'static str, map: Map) -> Result<Self, AyaError> {
+        Ok(Self {
+            name,
+            map: LpmTrie::try_from(map)?,
+        })
+    }
+
+    fn error(&self, operation: &'static str, error: AyaError) -> MapError {
+        MapError {
+            map: self.name.to_owned(),
+            operation,
+            source: io_error(error),
+        }
+    }
+}
+
+impl<A: Send> TypedMap<RangeKey<A>, u32> for KernelRanges<A>
+where
+    SourceRange<A>: Pod,
+{
+    fn entries(&self) -> Result<Vec<(RangeKey<A>, u32)>, MapError> {
+        let entry = |(key, value): (Key<SourceRange<A>>, u32)| {
+            let (range, bits) = (key.data(), key.prefix_len());
+            (RangeKey { range, bits }, value)
+        };
+        let entries = self.map.iter().map(|found| found.map(entry));
+        entries
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.error("read", error))
+    }
+
+    fn insert(&mut self, key: &RangeKey<A>, value: &u32) -> Result<(), MapError> {
+        let key = Key::new(key.bits, key.range);
+        self.map
+            .insert(&key, value, 0)
+            .map_err(|error| self.error("write", error))
+    }
+
+    fn remove(&mut self, key: &RangeKey<A>) -> Result<(), MapError> {
+        let key = Key::new(key.bits, key.range);
+        match self.map.remove(&key).map_err(|error| self.error("delete", error)) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         }

@@ -10,19 +10,19 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Instant};
 
 use anyhow::Context;
 use aya::Ebpf;
-use proxy_common::{Addr4, Addr6, Address, Interface, snat::PortPool};
+use proxy_common::snat::PortPool;
 
 use self::{
     attach::{Hook, TcAttach},
     maps::MapError,
-    node_addresses::NodeAddresses,
+    node_maps::NodeMaps,
     object::{MapSizes, PinDir},
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane};
 use crate::{
     explain::explain,
-    model::{Delta, Desired, Family, NodeRules},
+    model::{Delta, Desired, NodeRules},
     node::{self, Layer, NodeFacts},
 };
 
@@ -35,7 +35,7 @@ pub mod ids;
 pub mod maps;
 #[cfg(test)]
 mod memory;
-mod node_addresses;
+mod node_maps;
 pub mod object;
 pub mod reconcile;
 pub mod tracked_map;
@@ -61,7 +61,7 @@ pub struct BpfDataplane {
     object: Ebpf,
     writer: Writer,
     attached: BTreeMap<u32, Layer>,
-    node_addresses: NodeAddresses,
+    node_maps: NodeMaps,
     snat_ports: PortPool,
 }
 
@@ -78,7 +78,7 @@ impl BpfDataplane {
             object,
             writer,
             attached: BTreeMap::new(),
-            node_addresses: NodeAddresses::default(),
+            node_maps: NodeMaps::default(),
             snat_ports: PortPool::new([]),
         })
     }
@@ -94,15 +94,8 @@ impl BpfDataplane {
 
     /// What concerns all Services comes before any of them.
     fn follow_rules(&mut self, rules: &NodeRules) -> Result<(), MapError> {
-        self.node_addresses.set_rules(rules);
-        self.node_addresses.write(&mut self.writer.maps)
-    }
-
-    fn write_interfaces(&mut self, facts: &NodeFacts, wanted: &BTreeMap<u32, Layer>) -> Result<(), MapError> {
-        let interfaces = wanted
-            .keys()
-            .map(|ifindex| (*ifindex, interface(facts, *ifindex)));
-        self.writer.maps.interfaces.replace(&interfaces.collect())
+        self.node_maps.set_rules(rules);
+        self.node_maps.write(&mut self.writer.maps)
     }
 
     /// Attaches to every device that has no programs yet; one that fails does not stop the others.
@@ -170,21 +163,14 @@ impl Dataplane for BpfDataplane {
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
         let wanted = facts.attachments();
-        self.node_addresses.set_local(facts.local_addresses());
-        let addresses = self.node_addresses.write(&mut self.writer.maps);
-        let interfaces = self.write_interfaces(facts, &wanted);
+        self.node_maps.set_facts(facts);
+        let written = self.node_maps.write(&mut self.writer.maps);
         self.attached
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         let attached = self.attach_missing(facts, wanted);
-        addresses.and(interfaces).map_err(anyhow::Error::from)?;
+        written.map_err(anyhow::Error::from)?;
         attached
     }
-}
-
-fn interface(facts: &NodeFacts, ifindex: u32) -> Interface {
-    let v4 = facts.snat_address(ifindex, Family::V4).and_then(Addr4::from_ip);
-    let v6 = facts.snat_address(ifindex, Family::V6).and_then(Addr6::from_ip);
-    Interface::new(v4.unwrap_or(Addr4::ANY), v6.unwrap_or(Addr6::ANY))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use proxy_common::snat::PortPool;
+use proxy_common::{Address, Network, Settings, snat::PortPool};
 
 use super::{
     encode::{encode, encode_delta},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     dataplane::Applied,
-    model::{Delta, Desired},
+    model::{Delta, Desired, Family, LocalTraffic, NodeRules},
 };
 
 /// The maps, and what has to be remembered between two passes.
@@ -57,8 +57,8 @@ impl Writer {
         // A full pass finds unused lists by what no frontend names, which holds after a failure too.
         let _: Vec<u32> = self.ids.take_replaced();
         self.unserved.replace(&contents.unserved);
-        self.maps
-            .reconcile(&contents, (&self.ids, ports), &mut self.retired, now)
+        let settings = settings(&desired.node, ports, &self.ids);
+        self.maps.reconcile(&contents, settings, &mut self.retired, now)
     }
 
     /// Makes the maps hold `desired` if they hold it apart from what `delta` names.
@@ -74,7 +74,25 @@ impl Writer {
     ) -> Result<Applied, MapError> {
         let (contents, gone) = encode_delta(desired, delta, &mut self.ids);
         self.unserved.update(&delta.frontends, &contents.unserved);
+        let settings = settings(&desired.node, ports, &self.ids);
         self.maps
-            .apply((&contents, &gone), (&self.ids, ports), &mut self.retired, now)
+            .apply((&contents, &gone), settings, &mut self.retired, now)
     }
+}
+
+fn settings(node: &NodeRules, ports: PortPool, ids: &Ids) -> Settings {
+    let (next_list, next_service) = ids.next();
+    Settings::new(ports, next_list, next_service).with_pods(pods(node), pods(node))
+}
+
+/// The addresses of local pods, if they are known by that.
+fn pods<A: Address>(node: &NodeRules) -> Option<Network<A>> {
+    let of = |family| match node.of(family).local_traffic {
+        LocalTraffic::Source(pods) => Some(Network::new(
+            A::from_ip(pods.network())?,
+            A::from_ip(pods.netmask())?,
+        )),
+        _ => None,
+    };
+    Family::ALL.into_iter().find_map(of)
 }

@@ -219,7 +219,11 @@ impl<'a> Port<'a> {
             externally_accessible: self.spec.node_port.is_some()
                 || !service.external_ips.is_empty()
                 || !service.load_balancer_ips.is_empty(),
-            source_ranges: !service.load_balancer_ips.is_empty() && !service.source_ranges.is_empty(),
+            source_ranges: if service.load_balancer_ips.is_empty() {
+                Vec::new()
+            } else {
+                service.source_ranges.clone()
+            },
         }
     }
 }

@@ -75,30 +75,15 @@ where
         Map::HashMap(open(pins, &format!("ENDPOINTS{suffix}"))?).try_into()?;
     let address = A::from_ip(service.ip()).context("of the other family")?;
     let key = FrontendKey::new(address, Port::new(service.port()), TCP);
-    let (list, len) = frontends.get(&key, 0)?.list();
+    let list = frontends.get(&key, 0)?.list_for(false);
     let endpoint = |slot| -> Result<SocketAddr> {
-        let endpoint = endpoints.get(&EndpointKey::new(list, slot), 0)?;
+        let endpoint = endpoints.get(&EndpointKey::new(list.id, slot), 0)?;
         Ok(SocketAddr::new(endpoint.address().to_ip(), endpoint.port().get()))
     };
-    (0..len).map(endpoint).collect()
+    (0..list.len).map(endpoint).collect()
 }
 
-const LIMITS: [(Limits, &str); 5] = [
-    (Limits::PROTOCOL, "not served: SCTP"),
-    (
-        Limits::EXTERNAL_POLICY_LOCAL,
-        "not served at NodePorts, external IPs and load balancer IPs: externalTrafficPolicy Local",
-    ),
-    (
-        Limits::SOURCE_RANGES,
-        "not served at load balancer IPs: loadBalancerSourceRanges",
-    ),
-    (Limits::SESSION_AFFINITY, "served without session affinity"),
-    (
-        Limits::OFF_CLUSTER,
-        "clients from outside of the cluster keep their address at cluster IPs",
-    ),
-];
+const LIMITS: [(Limits, &str); 1] = [(Limits::PROTOCOL, "not served: SCTP")];
 
 /// The endpoint lists.
 ///
@@ -159,7 +144,11 @@ where
     let endpoints = lists::<A>(pins, suffix)?;
     let row = |(key, frontend): (FrontendKey<A>, Frontend)| {
         let node_port = key.address() == A::ANY;
-        let (list, _) = frontend.list();
+        let (list, for_pods) = (frontend.list_for(false).id, frontend.list_for(true).id);
+        let texts = |list: u32| -> Vec<String> {
+            let slots = endpoints.get(&list).into_iter().flat_map(BTreeMap::values);
+            slots.map(|(endpoint, _)| endpoint.clone()).collect()
+        };
         ServiceRow {
             service: name(names, frontend.service()),
             kind: kind(&frontend),
@@ -171,17 +160,17 @@ where
             family,
             port: key.port().get(),
             protocol: protocol(key.protocol()),
-            masquerade: frontend.flags().has(FrontendFlags::MASQUERADE),
+            masquerade: masquerade(frontend.flags()),
+            only_from_ranges: frontend.flags().has(FrontendFlags::SOURCE_RANGES),
+            affinity_seconds: frontend.affinity_timeout(),
             when_empty: if frontend.flags().has(FrontendFlags::SILENT) {
                 "drop"
             } else {
                 "reject"
             },
             list,
-            endpoints: endpoints
-                .get(&list)
-                .map(|slots| slots.values().map(|(endpoint, _)| endpoint.clone()).collect())
-                .unwrap_or_default(),
+            endpoints: texts(list),
+            endpoints_for_pods: (for_pods != list).then(|| texts(for_pods)),
         }
     };
     Ok(
@@ -204,10 +193,12 @@ where
 {
     let mut owners: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for frontend in hash::<FrontendKey<A>, Frontend>(pins, &format!("FRONTENDS{suffix}"))?.values() {
-        let owners = owners.entry(frontend.list().0).or_default();
         let owner = name(names, frontend.service());
-        if !owners.contains(&owner) {
-            owners.push(owner);
+        for list in frontend.list_ids() {
+            let owners = owners.entry(list).or_default();
+            if !owners.contains(&owner) {
+                owners.push(owner.clone());
+            }
         }
     }
     let mut rows = Vec::new();
@@ -315,6 +306,16 @@ fn protocol(number: u8) -> Protocol {
         TCP => Protocol::Tcp,
         UDP => Protocol::Udp,
         _ => Protocol::Sctp,
+    }
+}
+
+const fn masquerade(flags: FrontendFlags) -> &'static str {
+    if flags.has(FrontendFlags::MASQUERADE) {
+        "always"
+    } else if flags.has(FrontendFlags::MASQUERADE_OFF_CLUSTER) {
+        "off-cluster"
+    } else {
+        "never"
     }
 }
 

@@ -29,14 +29,21 @@ pub struct ServiceRow {
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Whether every client's source address is replaced.
-    pub masquerade: bool,
+    /// Whose source address is replaced: `always`, `off-cluster` (of clients that are no local pods) or `never`. That of a client
+    /// that is its own endpoint always is.
+    pub masquerade: &'static str,
+    /// Whether only clients in `loadBalancerSourceRanges` are let in.
+    pub only_from_ranges: bool,
+    /// Seconds for which a client keeps its endpoint, 0 without session affinity.
+    pub affinity_seconds: u32,
     /// What packets meet when there is no endpoint.
     pub when_empty: &'static str,
     /// Id of the list of endpoints, 0 for none.
     pub list: u32,
     /// `address:port` of each endpoint.
     pub endpoints: Vec<String>,
+    /// Those for local pods, where they are others.
+    pub endpoints_for_pods: Option<Vec<String>>,
 }
 
 /// Something that a Service port asks for and does not get.
@@ -135,13 +142,17 @@ impl Row for ServiceRow {
         } else {
             self.endpoints.join("\n")
         };
-        let masquerade = if self.masquerade { "yes" } else { "no" };
+        let endpoints = match &self.endpoints_for_pods {
+            Some(pods) if pods.is_empty() => format!("{endpoints}\nnone for local pods"),
+            Some(pods) => format!("{endpoints}\nfor local pods:\n{}", pods.join("\n")),
+            None => endpoints,
+        };
         vec![
             self.service.clone(),
             self.kind.to_owned(),
             address,
             self.protocol.to_string(),
-            masquerade.to_owned(),
+            self.masquerade.to_owned(),
             endpoints,
         ]
     }

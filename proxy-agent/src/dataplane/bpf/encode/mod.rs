@@ -1,6 +1,9 @@
 //! How the maps say what the model wants. Pure.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use proxy_common::{
     Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Limits, Port,
@@ -10,10 +13,11 @@ use proxy_common::{
 use super::{
     alias::{Slot, slots},
     ids::{Ids, ListOwner},
+    maps::RangeKey,
 };
 use crate::model::{
-    self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, NodeRules, Protocol,
-    Scope, ServicePort, ServicePortId, TrafficPolicy, WhenEmpty,
+    self, Delta, Desired, EndpointList, Family, FrontendAddress, ListKey, Masquerade, Protocol, Scope,
+    ServicePort, ServicePortId, WhenEmpty,
 };
 
 /// What the maps shall hold.
@@ -49,6 +53,8 @@ pub struct FamilyContents<A> {
     pub frontends: BTreeMap<FrontendKey<A>, Frontend>,
     /// `ENDPOINTS` and `LIST_MEMBERS`, by list.
     pub lists: BTreeMap<u32, Vec<Endpoint<A>>>,
+    /// `SOURCE_RANGES`.
+    pub source_ranges: BTreeSet<RangeKey<A>>,
 }
 
 impl<A> Default for FamilyContents<A> {
@@ -56,6 +62,7 @@ impl<A> Default for FamilyContents<A> {
         Self {
             frontends: BTreeMap::new(),
             lists: BTreeMap::new(),
+            source_ranges: BTreeSet::new(),
         }
     }
 }
@@ -161,11 +168,11 @@ impl<'a> Encoder<'a> {
             return;
         };
         let protocol = number(id.protocol);
-        let name =
-            ServiceName::new(&id.to_string(), protocol).with_limits(limits(id, port, &self.desired.node));
-        self.contents
-            .services
-            .insert(self.ids.service(id, protocol), name);
+        let name = ServiceName::new(&id.to_string(), protocol).with_limits(limits(id));
+        let service = self.ids.service(id, protocol);
+        self.contents.services.insert(service, name);
+        self.contents.v4.source_ranges.extend(ranges(service, port));
+        self.contents.v6.source_ranges.extend(ranges(service, port));
     }
 
     fn list(&mut self, key: &ListKey) {
@@ -210,7 +217,7 @@ impl<'a> Encoder<'a> {
 
     fn frontend(&mut self, key: &model::FrontendKey) {
         let wanted = self.desired.frontends.get(key);
-        let limitation = wanted.and_then(|frontend| limitation(key, frontend, self.desired));
+        let limitation = wanted.and_then(|_| limitation(key));
         if let Some((unserved, frontend)) = limitation.zip(wanted) {
             let unserved = Unserved::new(key, frontend, unserved);
             self.contents.unserved.insert(key.clone(), unserved);
@@ -227,15 +234,23 @@ impl<'a> Encoder<'a> {
     fn value(&mut self, key: &model::FrontendKey, frontend: &model::Frontend) -> Frontend {
         let id = &frontend.service_port;
         let service = self.ids.service(id, number(id.protocol));
-        let list_key = frontend.list_key(key.address.family(), frontend.internal_clients);
+        let port = self.desired.service_ports.get(id);
+        let affinity = port.and_then(|port| port.session_affinity).unwrap_or(0);
+        let value = Frontend::new(service, kind(frontend.kind), flags(frontend)).with_affinity(affinity);
+        let scopes = BTreeSet::from([frontend.external_clients, frontend.internal_clients]);
+        scopes.into_iter().fold(value, |value, scope| {
+            self.with_list(value, &frontend.list_key(key.address.family(), scope))
+        })
+    }
+
+    fn with_list(&mut self, frontend: Frontend, key: &ListKey) -> Frontend {
         let none = EndpointList::default();
-        let list = self.desired.lists.get(&list_key).unwrap_or(&none);
-        let id = self.ids.list(service, &list_key, list);
+        let list = self.desired.lists.get(key).unwrap_or(&none);
+        let id = self.ids.list(frontend.service(), key, list);
         let len = u32::try_from(list.endpoints.len()).unwrap_or(u32::MAX);
-        let value = Frontend::new(service, kind(frontend.kind), flags(frontend));
-        match frontend.internal_clients {
-            Scope::Cluster => value.with_cluster_list(id, len),
-            Scope::Local => value.with_local_list(id, len),
+        match key.scope {
+            Scope::Cluster => frontend.with_cluster_list(id, len),
+            Scope::Local => frontend.with_local_list(id, len),
         }
     }
 }
@@ -253,46 +268,27 @@ fn put_frontend<A: Address>(
     }
 }
 
-/// What of a Service port the programs cannot serve.
-fn limits(id: &ServicePortId, port: &ServicePort, node: &NodeRules) -> Limits {
-    let off_cluster = |family: &Family| node.of(*family).masquerade == Masquerade::OffCluster;
-    let external_local = port.externally_accessible && port.external_traffic_policy == TrafficPolicy::Local;
-    [
-        (id.protocol == Protocol::Sctp, Limits::PROTOCOL),
-        (external_local, Limits::EXTERNAL_POLICY_LOCAL),
-        (port.source_ranges, Limits::SOURCE_RANGES),
-        (port.session_affinity.is_some(), Limits::SESSION_AFFINITY),
-        (Family::ALL.iter().any(off_cluster), Limits::OFF_CLUSTER),
-    ]
-    .into_iter()
-    .filter(|(applies, _)| *applies)
-    .fold(Limits::NONE, |all, (_, limit)| all.with(limit))
+/// Those of one family.
+fn ranges<A: Address>(service: u32, port: &ServicePort) -> impl Iterator<Item = RangeKey<A>> {
+    let ranges = port.source_ranges.iter();
+    ranges.filter_map(move |range| RangeKey::new(service, *range))
 }
 
-fn limitation(
-    key: &model::FrontendKey,
-    frontend: &model::Frontend,
-    desired: &Desired,
-) -> Option<(&'static str, bool)> {
-    let affinity = desired
-        .service_ports
-        .get(&frontend.service_port)
-        .is_some_and(|port| port.session_affinity.is_some());
-    match () {
-        () if key.protocol == Protocol::Sctp => Some(("SCTP needs the iptables dataplane", false)),
-        () if frontend.external_clients != frontend.internal_clients => Some((
-            "externalTrafficPolicy Local is not supported by the BPF dataplane yet",
-            false,
-        )),
-        () if matches!(key.address, FrontendAddress::Ip(address) if address.is_unspecified()) => {
+/// What of a Service port the programs cannot serve.
+fn limits(id: &ServicePortId) -> Limits {
+    match id.protocol {
+        Protocol::Sctp => Limits::PROTOCOL,
+        Protocol::Tcp | Protocol::Udp => Limits::NONE,
+    }
+}
+
+fn limitation(key: &model::FrontendKey) -> Option<(&'static str, bool)> {
+    match key.address {
+        _ if key.protocol == Protocol::Sctp => Some(("SCTP needs the iptables dataplane", false)),
+        FrontendAddress::Ip(address) if address.is_unspecified() => {
             Some(("the unspecified address is no destination", false))
         }
-        () if !frontend.source_ranges.is_empty() => Some((
-            "loadBalancerSourceRanges is not supported by the BPF dataplane yet",
-            false,
-        )),
-        () if affinity => Some(("session affinity", true)),
-        () => None,
+        _ => None,
     }
 }
 
@@ -311,17 +307,29 @@ fn endpoints<A: Address>(list: &EndpointList) -> Vec<Endpoint<A>> {
 }
 
 fn flags(frontend: &model::Frontend) -> FrontendFlags {
-    let mut flags = FrontendFlags::NONE;
-    if frontend.masquerade == Masquerade::Always {
-        flags = flags.with(FrontendFlags::MASQUERADE);
-    }
-    if frontend.internal_clients == Scope::Local {
-        flags = flags.with(FrontendFlags::LOCAL);
-    }
-    if frontend.when_empty == WhenEmpty::Drop {
-        flags = flags.with(FrontendFlags::SILENT);
-    }
-    flags
+    [
+        (
+            frontend.masquerade == Masquerade::Always,
+            FrontendFlags::MASQUERADE,
+        ),
+        (
+            frontend.masquerade == Masquerade::OffCluster,
+            FrontendFlags::MASQUERADE_OFF_CLUSTER,
+        ),
+        (
+            frontend.internal_clients == Scope::Local,
+            FrontendFlags::PODS_LOCAL,
+        ),
+        (
+            frontend.external_clients == Scope::Local,
+            FrontendFlags::OTHERS_LOCAL,
+        ),
+        (frontend.when_empty == WhenEmpty::Drop, FrontendFlags::SILENT),
+        (!frontend.source_ranges.is_empty(), FrontendFlags::SOURCE_RANGES),
+    ]
+    .into_iter()
+    .filter(|(applies, _)| *applies)
+    .fold(FrontendFlags::NONE, |all, (_, flag)| all.with(flag))
 }
 
 const fn kind(kind: model::FrontendKind) -> FrontendKind {

@@ -1,7 +1,7 @@
 //! Each thing that a frontend can ask for, and how the maps say it.
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, Port, TCP, UDP,
+    Addr4, Addr6, Address, Endpoint, Frontend, FrontendFlags, FrontendKey, FrontendKind, List, Port, TCP, UDP,
 };
 
 use super::{Contents, FamilyContents, encode};
@@ -29,7 +29,7 @@ fn web(protocol: Protocol) -> (Desired, model::Frontend) {
             internal_traffic_policy: TrafficPolicy::Cluster,
             external_traffic_policy: TrafficPolicy::Cluster,
             externally_accessible: false,
-            source_ranges: false,
+            source_ranges: Vec::new(),
         },
     );
     for (family, scope, endpoints) in [
@@ -89,9 +89,14 @@ fn v6(text: &str) -> Addr6 {
 fn endpoints_of<A: Address>(contents: &FamilyContents<A>, frontend: &Frontend) -> Vec<Endpoint<A>> {
     contents
         .lists
-        .get(&frontend.list().0)
+        .get(&others(frontend).id)
         .cloned()
         .unwrap_or_default()
+}
+
+/// The list for clients that are no local pods.
+fn others(frontend: &Frontend) -> List {
+    frontend.list_for(false)
 }
 
 /// What becomes of a TCP frontend at 10.96.0.1:80 that `change` has changed.
@@ -132,10 +137,10 @@ fn a_frontend_names_its_service_its_kind_and_its_list() {
 }
 
 #[test]
-fn only_a_frontend_that_masquerades_everyone_has_the_flag_the_programs_know_the_rest() {
+fn a_frontend_says_whom_it_masquerades_and_the_programs_know_the_rest() {
     for (masquerade, expected) in [
         (Masquerade::Never, FrontendFlags::NONE),
-        (Masquerade::OffCluster, FrontendFlags::NONE),
+        (Masquerade::OffCluster, FrontendFlags::MASQUERADE_OFF_CLUSTER),
         (Masquerade::Node, FrontendFlags::NONE),
         (Masquerade::Always, FrontendFlags::MASQUERADE),
     ] {
@@ -150,8 +155,8 @@ fn internal_traffic_policy_local_spreads_over_the_local_list() {
         (frontend.external_clients, frontend.internal_clients) = (Scope::Local, Scope::Local);
     });
     let value = value(&contents);
-    assert!(value.flags().has(FrontendFlags::LOCAL));
-    assert_eq!((value.list().1, value.list_ids()[0]), (1, 0));
+    assert_eq!(value.list_for(true), value.list_for(false));
+    assert_eq!((others(&value).len, value.list_ids()[0]), (1, 0));
     let endpoint = Endpoint::new(v4("10.0.0.2"), Port::new(8080));
     assert_eq!(endpoints_of(&contents.v4, &value), [endpoint]);
 }
@@ -171,7 +176,7 @@ fn unequal_weights_are_shares_of_the_slots_and_every_endpoint_stays_in_the_list(
     let endpoint = |address| Endpoint::new(v4(address), Port::new(8080));
     // Of two slots the second keeps half, which makes a quarter, and leaves the other half to the first.
     let expected = [endpoint("10.0.0.1"), endpoint("10.0.0.2").with_share(1 << 31, 0)];
-    assert_eq!(contents.v4.lists[&value(&contents).list().0], expected);
+    assert_eq!(contents.v4.lists[&others(&value(&contents)).id], expected);
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn a_frontend_without_endpoints_has_list_0_and_says_whether_packets_are_refused_
         desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
         let contents = encode(&desired, &mut Ids::default());
         let value = value(&contents);
-        assert_eq!((value.list(), value.list_ids()), ((0, 0), [0, 0]));
+        assert_eq!((others(&value).len, value.list_ids()), (0, [0, 0]));
         assert_eq!(value.flags().has(FrontendFlags::SILENT), silent);
         assert!(contents.v4.lists.is_empty());
     }
@@ -207,11 +212,11 @@ fn all_frontends_of_a_service_port_in_a_family_share_one_list_and_node_ports_sta
     }
     let contents = encode(&desired, &mut Ids::default());
 
-    let list_of = |frontend: &Frontend| (frontend.service(), frontend.list());
+    let list_of = |frontend: &Frontend| (frontend.service(), others(frontend).id, others(frontend).len);
     let lists4: Vec<_> = contents.v4.frontends.values().map(list_of).collect();
     let lists6: Vec<_> = contents.v6.frontends.values().map(list_of).collect();
-    assert_eq!(lists4, [(1, (1, 2)); 3]);
-    assert_eq!(lists6, [(1, (3, 2)); 2]);
+    assert_eq!(lists4, [(1, 1, 2); 3]);
+    assert_eq!(lists6, [(1, 3, 2); 2]);
     let node_port4 = FrontendKey::<Addr4>::node_port(Port::new(30_080), UDP);
     let node_port6 = FrontendKey::<Addr6>::node_port(Port::new(30_080), UDP);
     assert!(contents.v4.frontends.contains_key(&node_port4));
@@ -235,7 +240,7 @@ fn tcp_and_udp_of_one_port_are_two_service_ports_with_their_own_lists() {
         .v4
         .frontends
         .values()
-        .map(|frontend| (frontend.service(), frontend.list().0))
+        .map(|frontend| (frontend.service(), others(frontend).id))
         .collect();
     assert_eq!(ids, [(1, 1), (2, 5)]);
     let protocols: Vec<u8> = contents.services.values().map(|name| name.protocol()).collect();
@@ -244,32 +249,49 @@ fn tcp_and_udp_of_one_port_are_two_service_ports_with_their_own_lists() {
 
 #[test]
 fn what_the_programs_cannot_serve_is_left_to_the_stack_and_named() {
-    let policy = one(|frontend| frontend.external_clients = Scope::Local);
-    let ranges = one(|frontend| frontend.source_ranges = vec!["10.0.0.0/8".parse().unwrap()]);
     let (mut desired, frontend) = web(Protocol::Sctp);
     desired
         .frontends
         .insert(at("10.96.0.1", Protocol::Sctp), frontend);
     let sctp = encode(&desired, &mut Ids::default());
 
-    for (contents, reason) in [
-        (policy, "externalTrafficPolicy Local"),
-        (ranges, "loadBalancerSourceRanges"),
-        (sctp, "SCTP"),
-    ] {
-        assert!(contents.v4.frontends.is_empty());
-        let told = reasons(&contents);
-        assert_eq!(told.len(), 1);
-        let start = "default/web:http at 10.96.0.1:80/";
-        assert!(
-            told[0].starts_with(start) && told[0].contains(&format!("is not served: {reason}")),
-            "{told:?}"
-        );
-    }
+    assert!(sctp.v4.frontends.is_empty());
+    assert_eq!(
+        reasons(&sctp),
+        ["default/web:http at 10.96.0.1:80/SCTP is not served: SCTP needs the iptables dataplane"]
+    );
 }
 
 #[test]
-fn session_affinity_costs_a_word_and_not_the_frontend() {
+fn external_traffic_policy_local_spreads_pods_over_the_one_list_and_others_over_the_other() {
+    let contents = one(|frontend| frontend.external_clients = Scope::Local);
+    let value = value(&contents);
+    let lens = [value.list_for(true), others(&value)].map(|list| (list.len, list.is_local));
+    assert_eq!(lens, [(2, false), (1, true)]);
+    let endpoint = Endpoint::new(v4("10.0.0.2"), Port::new(8080));
+    assert_eq!(endpoints_of(&contents.v4, &value), [endpoint]);
+}
+
+#[test]
+fn source_ranges_stand_under_their_service_port_in_the_map_of_their_family() {
+    let (mut desired, mut frontend) = web(Protocol::Tcp);
+    let ranges = ["10.0.0.0/8", "fd00::/64"].map(|range| range.parse().unwrap());
+    frontend.source_ranges = vec![ranges[0]];
+    let port = desired.service_ports.get_mut(&frontend.service_port);
+    port.expect("the Service port").source_ranges = ranges.to_vec();
+    desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
+    let contents = encode(&desired, &mut Ids::default());
+    assert!(value(&contents).flags().has(FrontendFlags::SOURCE_RANGES));
+    let keys4: Vec<_> = contents.v4.source_ranges.iter().collect();
+    let keys6: Vec<_> = contents.v6.source_ranges.iter().collect();
+    let range4 = (keys4[0].range.service(), keys4[0].range.client(), keys4[0].bits);
+    assert_eq!((keys4.len(), range4), (1, (1, v4("10.0.0.0"), 32 + 8)));
+    let range6 = (keys6[0].range.service(), keys6[0].range.client(), keys6[0].bits);
+    assert_eq!((keys6.len(), range6), (1, (1, v6("fd00::"), 32 + 64)));
+}
+
+#[test]
+fn a_frontend_says_for_how_long_clients_keep_their_endpoint() {
     let (mut desired, frontend) = web(Protocol::Tcp);
     let service_port = frontend.service_port.clone();
     desired.frontends.insert(at("10.96.0.1", Protocol::Tcp), frontend);
@@ -279,11 +301,8 @@ fn session_affinity_costs_a_word_and_not_the_frontend() {
         .expect("the Service port")
         .session_affinity = Some(10_800);
     let contents = encode(&desired, &mut Ids::default());
-    assert_eq!(value(&contents).list(), (1, 2));
-    assert_eq!(
-        reasons(&contents),
-        ["default/web:http at 10.96.0.1:80/TCP is served without session affinity"]
-    );
+    assert_eq!(value(&contents).affinity_timeout(), 10_800);
+    assert_eq!(reasons(&contents), [""; 0]);
 }
 
 #[test]
@@ -320,14 +339,8 @@ fn equal_input_gives_equal_contents_and_what_comes_back_has_new_ids() {
     let _ = encode(&changed, &mut ids);
     let back = encode(&desired, &mut ids);
     let list6 = |contents: &Contents| {
-        contents
-            .v6
-            .frontends
-            .values()
-            .next()
-            .expect("a frontend")
-            .list()
-            .0
+        let frontend = contents.v6.frontends.values().next();
+        others(frontend.expect("a frontend")).id
     };
     assert_eq!(back.v4.frontends, first.v4.frontends);
     assert_eq!(

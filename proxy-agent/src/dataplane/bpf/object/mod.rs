@@ -22,19 +22,23 @@ use nix::{
 use proxy_common::{Addr4, Addr6, DEFAULT_FLOWS, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_SERVICES, WIRE_VERSION};
 
 use super::{
-    maps::{KernelCell, KernelMap},
+    maps::{KernelCell, KernelMap, KernelRanges},
     reconcile::{FamilyMaps, Maps},
     tracked_map::TrackedMap,
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 16] = [
+pub const MAP_NAMES: [&str; 20] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
     "ENDPOINTS6",
     "LIST_MEMBERS4",
     "LIST_MEMBERS6",
+    "SOURCE_RANGES4",
+    "SOURCE_RANGES6",
+    "AFFINITY4",
+    "AFFINITY6",
     "INGRESS_FLOWS4",
     "INGRESS_FLOWS6",
     "EGRESS_FLOWS4",
@@ -260,12 +264,24 @@ pub fn maps(object: &mut Ebpf, pins: &PinDir) -> Result<Maps> {
         v4: family_maps::<Addr4>(
             object,
             pins,
-            ["FRONTENDS4", "ENDPOINTS4", "LIST_MEMBERS4", "NODE_ADDRESSES4"],
+            [
+                "FRONTENDS4",
+                "ENDPOINTS4",
+                "LIST_MEMBERS4",
+                "NODE_ADDRESSES4",
+                "SOURCE_RANGES4",
+            ],
         )?,
         v6: family_maps::<Addr6>(
             object,
             pins,
-            ["FRONTENDS6", "ENDPOINTS6", "LIST_MEMBERS6", "NODE_ADDRESSES6"],
+            [
+                "FRONTENDS6",
+                "ENDPOINTS6",
+                "LIST_MEMBERS6",
+                "NODE_ADDRESSES6",
+                "SOURCE_RANGES6",
+            ],
         )?,
         interfaces: hash(object, pins, "INTERFACES")?,
         services: hash(object, pins, "SERVICES")?,
@@ -276,19 +292,21 @@ pub fn maps(object: &mut Ebpf, pins: &PinDir) -> Result<Maps> {
 fn family_maps<A: Pod + Ord + Send>(
     object: &mut Ebpf,
     pins: &PinDir,
-    names: [&'static str; 4],
+    names: [&'static str; 5],
 ) -> Result<FamilyMaps<A>>
 where
     proxy_common::FrontendKey<A>: Pod + Ord,
     proxy_common::Endpoint<A>: Pod + PartialEq,
     proxy_common::MemberKey<A>: Pod + Ord,
+    proxy_common::SourceRange<A>: Pod + Ord,
 {
-    let [frontends, endpoints, members, node_addresses] = names;
+    let [frontends, endpoints, members, node_addresses, ranges] = names;
     Ok(FamilyMaps {
         frontends: hash(object, pins, frontends)?,
         endpoints: hash(object, pins, endpoints)?,
         members: hash(object, pins, members)?,
         node_addresses: hash(object, pins, node_addresses)?,
+        source_ranges: TrackedMap::load(KernelRanges::new(ranges, take(object, ranges)?)?)?,
     })
 }
 

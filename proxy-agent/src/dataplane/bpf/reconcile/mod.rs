@@ -12,14 +12,14 @@ use std::{
 
 use proxy_common::{
     Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendKey, Interface, MemberKey, ServiceName,
-    Settings, snat::PortPool,
+    Settings,
 };
 
 use super::{
     alias::Slot,
     encode::{Contents, FamilyContents, Gone},
     ids::{Ids, ListOwner},
-    maps::MapError,
+    maps::{MapError, RangeKey},
     tracked_map::{TrackedMap, Writes},
 };
 use crate::{
@@ -54,6 +54,8 @@ pub struct FamilyMaps<A> {
     pub members: TrackedMap<MemberKey<A>, u32>,
     /// `NODE_ADDRESSES`.
     pub node_addresses: TrackedMap<A, u32>,
+    /// `SOURCE_RANGES`.
+    pub source_ranges: TrackedMap<RangeKey<A>, u32>,
 }
 
 /// What waits for its time to be deleted.
@@ -85,15 +87,13 @@ impl Maps {
     pub fn reconcile(
         &mut self,
         contents: &Contents,
-        (ids, ports): (&Ids, PortPool),
+        settings: Settings,
         retired: &mut Retired,
         now: Instant,
     ) -> Result<Applied, MapError> {
         self.settle()?;
-        let (next_list, next_service) = ids.next();
         // First: an id that was given away must stay known as such, whatever fails after this.
-        self.settings
-            .set(0, Settings::new(ports, next_list, next_service))?;
+        self.settings.set(0, settings)?;
         self.services
             .set_all(&contents.services)
             .and(self.v4.write(&contents.v4))
@@ -110,18 +110,19 @@ impl Maps {
     pub fn apply(
         &mut self,
         (contents, gone): (&Contents, &Gone),
-        (ids, ports): (&Ids, PortPool),
+        settings: Settings,
         retired: &mut Retired,
         now: Instant,
     ) -> Result<Applied, MapError> {
-        let (next_list, next_service) = ids.next();
-        self.settings
-            .set(0, Settings::new(ports, next_list, next_service))?;
+        self.settings.set(0, settings)?;
         self.services.set_all(&contents.services)?;
         self.v4.set(&contents.v4)?;
         self.v6.set(&contents.v6)?;
         self.v4.frontends.remove_all(gone.frontends4.iter().copied())?;
         self.v6.frontends.remove_all(gone.frontends6.iter().copied())?;
+        let changed = || contents.services.keys().chain(&gone.services).copied();
+        self.v4.drop_ranges(changed(), &contents.v4)?;
+        self.v6.drop_ranges(changed(), &contents.v6)?;
         self.services.remove_all(gone.services.iter().copied())?;
         let doomed = retired.and_due(&gone.lists, now);
         self.v4.delete_lists(&doomed).and(self.v6.delete_lists(&doomed))?;
@@ -210,22 +211,47 @@ impl<A: Address> FamilyMaps<A> {
     fn settle(&mut self) -> Result<(), MapError> {
         self.frontends.settle()?;
         self.endpoints.settle()?;
+        self.source_ranges.settle()?;
         self.members.settle()
     }
 
     fn count_drift(&mut self) -> Result<usize, MapError> {
         let lists = self.endpoints.count_drift()? + self.members.count_drift()?;
-        Ok(lists + self.frontends.count_drift()? + self.node_addresses.count_drift()?)
+        let clients = self.node_addresses.count_drift()? + self.source_ranges.count_drift()?;
+        Ok(lists + clients + self.frontends.count_drift()?)
     }
 
-    /// Writes all that is in `contents` and deletes each frontend that is not.
+    /// Writes all that is in `contents` and deletes each frontend and range that is not.
     fn write(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
         let frontends = |key: &FrontendKey<A>| contents.frontends.contains_key(key);
-        self.set(contents).and(self.frontends.retain(frontends))
+        let ranges = |key: &RangeKey<A>| contents.source_ranges.contains(key);
+        self.set(contents)
+            .and(self.frontends.retain(frontends))
+            .and(self.source_ranges.retain(ranges))
+    }
+
+    /// Deletes the ranges of these Service ports that are not in `contents`.
+    fn drop_ranges(
+        &mut self,
+        services: impl Iterator<Item = u32>,
+        contents: &FamilyContents<A>,
+    ) -> Result<(), MapError> {
+        for service in services {
+            let of_service = RangeKey::first_of(service)..RangeKey::first_of(service.saturating_add(1));
+            let known = self.source_ranges.known().range(of_service).map(|(key, _)| *key);
+            let stale: Vec<_> = known
+                .filter(|key| !contents.source_ranges.contains(key))
+                .collect();
+            self.source_ranges.remove_all(stale)?;
+        }
+        Ok(())
     }
 
     fn set(&mut self, contents: &FamilyContents<A>) -> Result<(), MapError> {
         let mut result = Ok(());
+        for range in &contents.source_ranges {
+            result = result.and(self.source_ranges.set(*range, 1));
+        }
         let mut incomplete = BTreeSet::new();
         for (list, endpoints) in &contents.lists {
             if let Err(error) = self.write_list(*list, endpoints) {
@@ -234,7 +260,7 @@ impl<A: Address> FamilyMaps<A> {
             }
         }
         for (key, frontend) in &contents.frontends {
-            if !incomplete.contains(&frontend.list().0) {
+            if !frontend.list_ids().iter().any(|list| incomplete.contains(list)) {
                 result = result.and(self.frontends.set(*key, *frontend));
             }
         }
@@ -276,6 +302,7 @@ impl<A: Address> FamilyMaps<A> {
             self.frontends.take_writes(),
             self.endpoints.take_writes(),
             self.members.take_writes(),
+            self.source_ranges.take_writes(),
         ])
     }
 }

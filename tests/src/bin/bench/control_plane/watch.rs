@@ -40,7 +40,7 @@ impl Watched {
     /// The list that it names at present.
     pub(super) fn list(&self) -> Result<Option<u32>> {
         match self.map.get(&self.key, 0) {
-            Ok(frontend) => Ok(Some(frontend.list().0)),
+            Ok(frontend) => Ok(Some(frontend.list_for(false).id)),
             Err(aya::maps::MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }

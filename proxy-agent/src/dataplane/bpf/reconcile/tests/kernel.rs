@@ -8,7 +8,8 @@ use std::{
 };
 
 use proxy_common::{
-    Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendKey, MemberKey, ServiceName, Settings,
+    Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendKey, List, MemberKey, ServiceName,
+    Settings,
 };
 
 use super::super::{FamilyMaps, GRACE, Maps};
@@ -108,6 +109,7 @@ impl Kernel {
             endpoints: self.tracked(family.endpoints.clone()),
             members: self.tracked(family.members.clone()),
             node_addresses: self.tracked(MemoryMap::default()),
+            source_ranges: self.tracked(MemoryMap::default()),
         }
     }
 
@@ -192,8 +194,10 @@ fn check_family<A: Address + Debug + Send>(
     present: &mut BTreeSet<u32>,
 ) {
     let (endpoints, members) = (family.endpoints.content(), family.members.content());
-    for (key, frontend) in family.frontends.content() {
-        let (list, len) = frontend.list();
+    let frontends = family.frontends.content();
+    let lists = |(key, frontend): (_, Frontend)| [false, true].map(|local| (key, frontend.list(local)));
+    let named = frontends.into_iter().flat_map(lists);
+    for (key, List { id: list, len, .. }) in named.filter(|(_, list)| list.id != 0) {
         history.last_named.insert(list, history.now);
         for slot in 0..len {
             let endpoint = endpoints.get(&EndpointKey::new(list, slot));

@@ -296,7 +296,7 @@ fn frontends_that_do_not_fit_cost_no_other_service_its_changes_and_no_old_list_i
         .frontends
         .content()
         .values()
-        .map(|at| at.list().0)
+        .map(|at| at.list_for(false).id)
         .collect();
     assert_eq!(named, [2].into());
     let present: BTreeSet<u32> = kernel
@@ -330,7 +330,7 @@ fn a_list_that_does_not_fit_leaves_its_frontends_at_the_old_one() {
     kernel.wait(GRACE);
     agent.pass(&wanted).unwrap_err();
     let first = kernel.v4.frontends.content();
-    assert_eq!(first.values().next().expect("a frontend").list(), (1, 1));
+    assert_eq!(first.values().next().expect("a frontend").list_ids(), [1, 0]);
 
     // It fits as soon as the other Service's lists are gone.
     let alone = desired(&[Some(web(0b111)), None]);

@@ -76,7 +76,7 @@ fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoint
         internal_traffic_policy: TrafficPolicy::Cluster,
         external_traffic_policy: TrafficPolicy::Cluster,
         externally_accessible: web.node_port,
-        source_ranges: false,
+        source_ranges: Vec::new(),
     };
     desired.service_ports.insert(service_port.clone(), port);
     let mut frontend = |kind, address, port, scope| {

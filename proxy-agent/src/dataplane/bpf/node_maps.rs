@@ -1,0 +1,197 @@
+//! `NODE_ADDRESSES` and `INTERFACES`: what the programs know of the node.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags};
+
+use super::{maps::MapError, reconcile::Maps};
+use crate::{
+    model::{Family, LocalTraffic, NodeRules},
+    node::{Link, NodeFacts},
+};
+
+/// Follows what netlink says of the node, and what the flags and the Node object say about that.
+#[derive(Debug, Default)]
+pub(super) struct NodeMaps {
+    facts: NodeFacts,
+    rules: Option<NodeRules>,
+}
+
+impl NodeMaps {
+    /// What the node has.
+    pub(super) fn set_facts(&mut self, facts: &NodeFacts) {
+        if self.facts != *facts {
+            self.facts = facts.clone();
+        }
+    }
+
+    /// What of it serves what.
+    pub(super) fn set_rules(&mut self, rules: &NodeRules) {
+        if self.rules.as_ref() != Some(rules) {
+            self.rules = Some(rules.clone());
+        }
+    }
+
+    /// Makes the maps say so. As long as nobody has said which addresses serve NodePorts, those of an earlier run stay.
+    pub(super) fn write(&self, maps: &mut Maps) -> Result<(), MapError> {
+        let interfaces = maps.interfaces.replace(&self.interfaces());
+        if self.rules.is_none() {
+            return interfaces;
+        }
+        let v4 = maps.v4.node_addresses.replace(&self.serving::<Addr4>());
+        let v6 = maps.v6.node_addresses.replace(&self.serving::<Addr6>());
+        interfaces.and(v4).and(v6)
+    }
+
+    fn serving<A: Address>(&self) -> BTreeMap<A, u32> {
+        let serves = |address: &IpAddr| {
+            let rules = self.rules.as_ref();
+            rules.is_some_and(|rules| rules.of(Family::of(*address)).node_ports.serves(*address))
+        };
+        let serving = self.facts.local_addresses().into_iter().filter(serves);
+        serving
+            .filter_map(|address| Some((A::from_ip(address)?, 1)))
+            .collect()
+    }
+
+    fn interfaces(&self) -> BTreeMap<u32, Interface> {
+        let attached = self.facts.attachments().into_keys();
+        attached
+            .map(|ifindex| (ifindex, self.interface(ifindex)))
+            .collect()
+    }
+
+    fn interface(&self, ifindex: u32) -> Interface {
+        let source = |family| self.facts.snat_address(ifindex, family);
+        let v4 = source(Family::V4).and_then(Addr4::from_ip);
+        let v6 = source(Family::V6).and_then(Addr6::from_ip);
+        let flags = [
+            (Family::V4, InterfaceFlags::PODS4),
+            (Family::V6, InterfaceFlags::PODS6),
+        ]
+        .into_iter()
+        .filter(|(family, _)| self.leads_to_pods(ifindex, *family))
+        .fold(InterfaceFlags::NONE, |all, (_, flag)| all.with(flag));
+        Interface::new(v4.unwrap_or(Addr4::ANY), v6.unwrap_or(Addr6::ANY), flags)
+    }
+
+    /// Whether local pods are known by this interface.
+    fn leads_to_pods(&self, ifindex: u32, family: Family) -> bool {
+        let (Some(rules), Some(name)) = (&self.rules, self.routed_name(ifindex)) else {
+            return false;
+        };
+        match &rules.of(family).local_traffic {
+            LocalTraffic::Bridge(bridge) => name == bridge,
+            LocalTraffic::InterfacePrefix(prefix) => name.starts_with(prefix.as_str()),
+            LocalTraffic::Unknown | LocalTraffic::Source(_) => false,
+        }
+    }
+
+    /// The name that iptables' `-i` would match: what comes by the port of a bridge comes from the bridge.
+    fn routed_name(&self, ifindex: u32) -> Option<&str> {
+        let link = self.facts.links.get(&ifindex)?;
+        let bridge = |link: &Link| {
+            link.master
+                .filter(|_| link.master_kind.as_deref() == Some("bridge"))
+        };
+        let routed = bridge(link).and_then(|master| self.facts.links.get(&master));
+        Some(&routed.unwrap_or(link).name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{FamilyRules, NodePorts},
+        node::{AddressScope, InterfaceAddress},
+    };
+
+    fn facts(addresses: &[&str]) -> NodeFacts {
+        let address = |text: &&str| InterfaceAddress {
+            net: text.parse::<IpAddr>().unwrap().into(),
+            scope: AddressScope::Global,
+            usable: true,
+        };
+        NodeFacts {
+            addresses: [(1, addresses.iter().map(address).collect())].into(),
+            ..NodeFacts::default()
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_the_rules_name_serve_and_before_there_are_rules_none_is_written() {
+        let mut node = NodeMaps::default();
+        node.set_facts(&facts(&["192.168.0.2", "10.0.0.2", "fd00::2"]));
+        assert!(node.serving::<Addr4>().is_empty());
+        node.set_rules(&NodeRules::default());
+        assert_eq!(
+            (node.serving::<Addr4>().len(), node.serving::<Addr6>().len()),
+            (2, 1)
+        );
+        node.set_rules(&NodeRules {
+            v4: FamilyRules {
+                node_ports: NodePorts::Within(vec!["10.0.0.0/8".parse().unwrap()]),
+                ..FamilyRules::default()
+            },
+            ..NodeRules::default()
+        });
+        let expected = Addr4::from_ip("10.0.0.2".parse().unwrap()).unwrap();
+        assert_eq!(node.serving::<Addr4>(), [(expected, 1)].into());
+        node.set_facts(&facts(&["10.0.0.3"]));
+        assert!(!node.serving::<Addr4>().contains_key(&expected));
+    }
+
+    fn link(index: u32, name: &str, master: Option<u32>) -> (u32, Link) {
+        let link = Link {
+            index,
+            name: name.to_owned(),
+            arp_type: 1,
+            flags: 1,
+            master,
+            master_kind: master.map(|_| "bridge".to_owned()),
+            ..Link::default()
+        };
+        (index, link)
+    }
+
+    fn bridge(index: u32, name: &str) -> (u32, Link) {
+        let (_, link) = link(index, name, None);
+        let kind = Some("bridge".to_owned());
+        (index, Link { kind, ..link })
+    }
+
+    /// The devices that the detector takes for those of pods.
+    fn pod_sides(local_traffic: LocalTraffic) -> Vec<u32> {
+        let links = [
+            link(1, "eth0", None),
+            bridge(2, "cni0"),
+            link(3, "veth1", Some(2)),
+            link(4, "cali1", None),
+        ];
+        let mut node = NodeMaps::default();
+        node.set_facts(&NodeFacts {
+            links: links.into(),
+            ..NodeFacts::default()
+        });
+        node.set_rules(&NodeRules {
+            v6: FamilyRules {
+                local_traffic,
+                ..FamilyRules::default()
+            },
+            ..NodeRules::default()
+        });
+        let is_pod_side = |interface: &Interface| interface.flags() == InterfaceFlags::PODS6;
+        let interfaces = node.interfaces().into_iter();
+        let of_pods = interfaces.filter(|(_, interface)| is_pod_side(interface));
+        of_pods.map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn pods_are_known_by_the_interface_that_iptables_would_see() {
+        assert_eq!(pod_sides(LocalTraffic::Bridge("cni0".to_owned())), [3]);
+        assert_eq!(pod_sides(LocalTraffic::InterfacePrefix("cali".to_owned())), [4]);
+        assert!(pod_sides(LocalTraffic::InterfacePrefix("veth".to_owned())).is_empty());
+        assert!(pod_sides(LocalTraffic::Unknown).is_empty());
+    }
+}
