@@ -33,6 +33,10 @@ pub struct Service {
     pub target_port: u16,
     /// Annotation `kube-portal.io/weights`.
     pub weights: Option<String>,
+    /// `status.loadBalancer.ingress[0].ip`; with it the Service is of type LoadBalancer.
+    pub load_balancer: Option<IpAddr>,
+    /// Further fields of `spec`, each a line of YAML.
+    pub spec: Vec<String>,
     /// The endpoints, each ready.
     pub endpoints: Vec<Endpoint>,
 }
@@ -87,11 +91,18 @@ impl Service {
     }
 
     fn service_document(&self) -> String {
-        let kind = if self.node_port.is_some() {
-            "NodePort"
-        } else {
-            "ClusterIP"
+        let kind = match (self.load_balancer, self.node_port) {
+            (Some(_), _) => "LoadBalancer",
+            (None, Some(_)) => "NodePort",
+            (None, None) => "ClusterIP",
         };
+        let more: String = self.spec.iter().map(|line| format!("  {line}\n")).collect();
+        let status = self.load_balancer.map_or_else(String::new, |ip| {
+            format!(
+                "status:\n  loadBalancer:\n    ingress: [{{ip: {:?}}}]\n",
+                ip.to_string()
+            )
+        });
         let quoted = |ips: &[IpAddr]| -> Vec<String> {
             ips.iter().map(|ip| format!("{:?}", ip.to_string())).collect()
         };
@@ -118,7 +129,7 @@ spec:
       protocol: {}
       port: {}
       targetPort: {}{node_port}
-",
+{more}{status}",
             self.name,
             ips[0],
             ips.join(", "),
@@ -249,6 +260,8 @@ mod tests {
             node_port: Some(30207),
             target_port: 8080,
             weights: Some("pod/*=2".into()),
+            load_balancer: None,
+            spec: Vec::new(),
             endpoints: vec![Endpoint {
                 address: "10.1.0.1".parse().unwrap(),
                 node: "node1".into(),

@@ -110,6 +110,32 @@ impl World {
         Ok(published)
     }
 
+    /// Publishes a Service that `edit` has given more fields. Does not wait: what is served is the test's to find out.
+    ///
+    /// # Errors
+    ///
+    /// A server does not start, or the manifests can't be written.
+    pub fn publish_edited(
+        &self,
+        variant: Variant,
+        pods: &[&Host],
+        edit: impl FnOnce(&mut Service),
+    ) -> Result<Published<'_>> {
+        let mut published = Published {
+            service: unique_service(variant),
+            world: self,
+            servers: BTreeMap::new(),
+            role: Role::WhoAmI,
+        };
+        for pod in pods {
+            published.serve_on(pod)?;
+        }
+        published.service.endpoints = Endpoint::of(pods, &[variant.family]);
+        edit(&mut published.service);
+        self.manifests.write(&published.service)?;
+        Ok(published)
+    }
+
     /// Publishes a Service of its own with the same endpoints as `other`.
     ///
     /// # Errors
@@ -258,6 +284,8 @@ fn unique_service(variant: Variant) -> Service {
         node_port: Some(30_000 + number),
         target_port: 10_000 + number,
         weights: None,
+        load_balancer: None,
+        spec: Vec::new(),
         endpoints: Vec::new(),
     }
 }

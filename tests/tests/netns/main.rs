@@ -41,6 +41,7 @@ mod map_sizes;
 mod new_pod;
 mod node_changes;
 mod node_port;
+mod policies;
 mod reload;
 mod restart;
 mod same_source_port;

@@ -113,6 +113,8 @@ fn nginx_basic() -> Service {
         node_port: Some(30_207),
         target_port: 80,
         weights: None,
+        load_balancer: None,
+        spec: Vec::new(),
         endpoints: Vec::new(),
     }
 }
