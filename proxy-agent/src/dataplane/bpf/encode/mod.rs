@@ -67,23 +67,73 @@ pub struct Unserved {
     pub service: String,
     /// The frontend's address, port and protocol.
     pub frontend: String,
-    /// What it asks for.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What a frontend asks for and the programs cannot give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The protocol.
+    Sctp,
+    /// `externalTrafficPolicy: Local`.
+    ExternalPolicyLocal,
+    /// Packets to the address `0.0.0.0` or `::`.
+    UnspecifiedAddress,
+    /// `loadBalancerSourceRanges`.
+    SourceRanges,
+    /// `sessionAffinity`; the frontend is served without it.
+    SessionAffinity,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Sctp,
+        Self::ExternalPolicyLocal,
+        Self::UnspecifiedAddress,
+        Self::SourceRanges,
+        Self::SessionAffinity,
+    ];
+
+    /// In one word, for programs: it stays the same from version to version.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sctp => "sctp",
+            Self::ExternalPolicyLocal => "external-traffic-policy-local",
+            Self::UnspecifiedAddress => "unspecified-address",
+            Self::SourceRanges => "source-ranges",
+            Self::SessionAffinity => "session-affinity",
+        }
+    }
+
     /// Whether the frontend is served apart from that.
-    pub partly: bool,
+    const fn is_partly_served(self) -> bool {
+        matches!(self, Self::SessionAffinity)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sctp => "SCTP needs the iptables dataplane",
+            Self::ExternalPolicyLocal => {
+                "externalTrafficPolicy Local is not supported by the BPF dataplane yet"
+            }
+            Self::UnspecifiedAddress => "the unspecified address is no destination",
+            Self::SourceRanges => "loadBalancerSourceRanges is not supported by the BPF dataplane yet",
+            Self::SessionAffinity => "session affinity",
+        })
+    }
 }
 
 impl Unserved {
-    fn new(
-        key: &model::FrontendKey,
-        frontend: &model::Frontend,
-        (reason, partly): (&'static str, bool),
-    ) -> Self {
+    fn new(key: &model::FrontendKey, frontend: &model::Frontend, reason: Reason) -> Self {
         Self {
             service: frontend.service_port.to_string(),
             frontend: key.to_string(),
             reason,
-            partly,
         }
     }
 }
@@ -94,9 +144,12 @@ impl fmt::Display for Unserved {
             service,
             frontend,
             reason,
-            partly,
         } = self;
-        let how = if *partly { "served without" } else { "not served:" };
+        let how = if reason.is_partly_served() {
+            "served without"
+        } else {
+            "not served:"
+        };
         write!(f, "{service} at {frontend} is {how} {reason}")
     }
 }
@@ -216,7 +269,7 @@ impl<'a> Encoder<'a> {
             self.contents.unserved.insert(key.clone(), unserved);
         }
         let value = wanted
-            .filter(|_| limitation.is_none_or(|(_, partly)| partly))
+            .filter(|_| limitation.is_none_or(Reason::is_partly_served))
             .map(|frontend| self.value(key, frontend));
         match key.address.family() {
             Family::V4 => put_frontend(key, value, &mut self.contents.v4, &mut self.gone.frontends4),
@@ -269,31 +322,24 @@ fn limits(id: &ServicePortId, port: &ServicePort, node: &NodeRules) -> Limits {
     .fold(Limits::NONE, |all, (_, limit)| all.with(limit))
 }
 
-fn limitation(
-    key: &model::FrontendKey,
-    frontend: &model::Frontend,
-    desired: &Desired,
-) -> Option<(&'static str, bool)> {
-    let affinity = desired
-        .service_ports
-        .get(&frontend.service_port)
-        .is_some_and(|port| port.session_affinity.is_some());
-    match () {
-        () if key.protocol == Protocol::Sctp => Some(("SCTP needs the iptables dataplane", false)),
-        () if frontend.external_clients != frontend.internal_clients => Some((
-            "externalTrafficPolicy Local is not supported by the BPF dataplane yet",
-            false,
-        )),
-        () if matches!(key.address, FrontendAddress::Ip(address) if address.is_unspecified()) => {
-            Some(("the unspecified address is no destination", false))
-        }
-        () if !frontend.source_ranges.is_empty() => Some((
-            "loadBalancerSourceRanges is not supported by the BPF dataplane yet",
-            false,
-        )),
-        () if affinity => Some(("session affinity", true)),
-        () => None,
-    }
+fn limitation(key: &model::FrontendKey, frontend: &model::Frontend, desired: &Desired) -> Option<Reason> {
+    let is_unspecified = matches!(key.address, FrontendAddress::Ip(address) if address.is_unspecified());
+    let port = desired.service_ports.get(&frontend.service_port);
+    [
+        (key.protocol == Protocol::Sctp, Reason::Sctp),
+        (
+            frontend.external_clients != frontend.internal_clients,
+            Reason::ExternalPolicyLocal,
+        ),
+        (is_unspecified, Reason::UnspecifiedAddress),
+        (!frontend.source_ranges.is_empty(), Reason::SourceRanges),
+        (
+            port.is_some_and(|port| port.session_affinity.is_some()),
+            Reason::SessionAffinity,
+        ),
+    ]
+    .into_iter()
+    .find_map(|(applies, reason)| applies.then_some(reason))
 }
 
 fn frontend_key<A: Address>(key: &model::FrontendKey) -> Option<FrontendKey<A>> {
