@@ -254,8 +254,9 @@ mod tests {
     fn malformed(metrics: &Metrics) -> [String; 2] {
         let text = metrics.encode();
         let of = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap().replace("{kind=\"Service\"} ", "")
+            let series = format!("{name}{{kind=\"Service\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.unwrap().to_owned()
         };
         [
             of("kubeportal_objects_malformed"),

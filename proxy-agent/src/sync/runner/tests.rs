@@ -43,6 +43,7 @@ struct Recorder {
     asked: Arc<Mutex<Vec<Asked>>>,
     failures: Arc<Mutex<usize>>,
     drift: Arc<Mutex<usize>>,
+    unserved: Arc<Mutex<usize>>,
 }
 
 impl Recorder {
@@ -81,9 +82,8 @@ impl Dataplane for Recorder {
     }
 
     fn status(&self) -> Status {
-        let asked = self.asked.lock().unwrap().len();
         Status {
-            unserved: [("asked", asked)].into(),
+            unserved: [("sctp", *self.unserved.lock().unwrap())].into(),
             maps: Vec::new(),
         }
     }
@@ -261,10 +261,11 @@ fn passes_are_told_with_their_kind_their_result_and_what_the_dataplane_says_of_i
             "kubeproxy_sync_full_proxy_rules_duration_seconds_count 1",
             "kubeproxy_sync_partial_proxy_rules_duration_seconds_count 0",
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds 0.0",
-            "kubeportal_frontends_unserved{reason=\"asked\"} 2",
+            "kubeportal_frontends_unserved{reason=\"sctp\"} 0",
         ],
     );
     *scene.dataplane.failures.lock().unwrap() = 1;
+    *scene.dataplane.unserved.lock().unwrap() = 4;
     scene.wait(INTERVALS.retry);
     scene.add_service();
     assert_told(
@@ -273,7 +274,7 @@ fn passes_are_told_with_their_kind_their_result_and_what_the_dataplane_says_of_i
             "kubeportal_sync_failures_total 1",
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds 0.0",
             "kubeproxy_sync_partial_proxy_rules_duration_seconds_count 1",
-            "kubeportal_frontends_unserved{reason=\"asked\"} 1",
+            "kubeportal_frontends_unserved{reason=\"sctp\"} 4",
         ],
     );
     scene.wait(INTERVALS.retry);
