@@ -10,7 +10,7 @@ use std::{
 use prometheus_client::{encoding::text, registry::Registry};
 
 use self::series::{Labels, Series};
-use crate::{dataplane::Status, model::ObjectKind, sync::Pass};
+use crate::model::ObjectKind;
 
 mod series;
 mod server;
@@ -63,18 +63,20 @@ impl Metrics {
         self.series().watch_errors.get_or_create(&of_kind(kind)).inc();
     }
 
-    /// What the dataplane serves at present, and what not.
-    pub fn set_status(&self, status: &Status) {
-        let series = self.series();
-        for (reason, frontends) in &status.unserved {
-            let gauge = series.frontends_unserved.get_or_create(&label("reason", reason));
-            gauge.set(signed(*frontends));
-        }
-        for map in &status.maps {
-            let of_map = label("map", map.name);
-            series.map_entries.get_or_create(&of_map).set(signed(map.entries));
-            series.map_size.get_or_create(&of_map).set(map.size.into());
-        }
+    /// So many frontends are not served at present, or not in all they ask for, for this reason.
+    pub fn set_unserved(&self, reason: &str, frontends: usize) {
+        let gauge = self
+            .series()
+            .frontends_unserved
+            .get_or_create(&label("reason", reason));
+        gauge.set(signed(frontends));
+    }
+
+    /// So many entries are in this map at present, and it has room for so many.
+    pub fn set_map(&self, name: &str, entries: usize, size: u32) {
+        let (series, of_map) = (self.series(), label("map", name));
+        series.map_entries.get_or_create(&of_map).set(signed(entries));
+        series.map_size.get_or_create(&of_map).set(size.into());
     }
 
     /// So many claims to frontends went to another Service port at present.
@@ -82,18 +84,15 @@ impl Metrics {
         self.series().frontends_refused.set(signed(claims));
     }
 
-    /// A pass over the Services took this long, whether it succeeded or not.
-    pub fn sync_ended(&self, pass: Pass, took: Duration) {
+    /// A pass over all Services (`is_full`), or over what had changed, took this long, whether it succeeded or not.
+    pub fn sync_ended(&self, is_full: bool, took: Duration) {
         let Series {
             sync,
             sync_full,
             sync_partial,
             ..
         } = self.series();
-        let of_its_kind = match pass {
-            Pass::Full => sync_full,
-            Pass::Changes => sync_partial,
-        };
+        let of_its_kind = if is_full { sync_full } else { sync_partial };
         for histogram in [sync, of_its_kind] {
             histogram.observe(took.as_secs_f64());
         }
@@ -144,10 +143,9 @@ fn signed(count: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
-    use crate::dataplane::MapUse;
 
     #[track_caller]
     fn assert_has(metrics: &Metrics, expected: &[&str]) {
@@ -201,8 +199,8 @@ mod tests {
     #[test]
     fn a_pass_counts_once_in_all_and_once_among_its_kind() {
         let metrics = Metrics::default();
-        metrics.sync_ended(Pass::Full, Duration::from_millis(3));
-        metrics.sync_ended(Pass::Changes, Duration::from_micros(500));
+        metrics.sync_ended(true, Duration::from_millis(3));
+        metrics.sync_ended(false, Duration::from_micros(500));
         metrics.sync_succeeded(UNIX_EPOCH + Duration::from_millis(1_700_000_000_250));
         assert_has(
             &metrics,
@@ -219,17 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_dataplane_says_of_itself_is_told_by_reason_and_by_map() {
+    fn what_is_not_served_and_how_full_maps_are_is_told_as_it_is_at_present() {
         let metrics = Metrics::default();
+        metrics.set_unserved("source-ranges", 1);
         for (sctp, entries) in [(4, 7), (0, 8)] {
-            metrics.set_status(&Status {
-                unserved: BTreeMap::from([("sctp", sctp), ("source-ranges", 1)]),
-                maps: vec![MapUse {
-                    name: "SERVICES",
-                    entries,
-                    size: 9,
-                }],
-            });
+            metrics.set_unserved("sctp", sctp);
+            metrics.set_map("SERVICES", entries, 9);
         }
         assert_has(
             &metrics,

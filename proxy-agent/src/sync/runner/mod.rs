@@ -7,7 +7,7 @@ use std::{
 
 use super::{Intervals, Pass, Schedule};
 use crate::{
-    dataplane::{Applied, ApplyError, Dataplane},
+    dataplane::{Applied, ApplyError, Dataplane, MapUse, Status},
     explain::explain,
     metrics::Metrics,
     model::{Changes, Cluster, ClusterEvent, Delta, NodeContext, Plan},
@@ -196,8 +196,8 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
         };
         let (now, wall) = (self.clock)();
         let took = now.duration_since(start);
-        self.metrics.sync_ended(pass, took);
-        self.metrics.set_status(&self.dataplane.status());
+        self.metrics.sync_ended(pass == Pass::Full, took);
+        self.report_status();
         match result {
             Ok(applied) => {
                 self.metrics.sync_succeeded(wall);
@@ -219,6 +219,16 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
         if updates + deletes > 0 {
             let frontends = self.plan.desired().frontends.len();
             tracing::info!(frontends, updates, deletes, ?took, "synced");
+        }
+    }
+
+    fn report_status(&self) {
+        let Status { unserved, maps } = self.dataplane.status();
+        for (reason, frontends) in unserved {
+            self.metrics.set_unserved(reason, frontends);
+        }
+        for MapUse { name, entries, size } in maps {
+            self.metrics.set_map(name, entries, size);
         }
     }
 
