@@ -1,7 +1,7 @@
 //! Wiring and supervision: if any part ends, the process does, and whoever started it starts it again. The datapath goes on
 //! without it.
 
-use std::{path::PathBuf, sync::mpsc as std_mpsc, thread};
+use std::{convert::Infallible, future, net::SocketAddr, path::PathBuf, sync::mpsc as std_mpsc, thread};
 
 use anyhow::{Context, Result, bail};
 use tokio::{
@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     cli::run::{Run, SourceChoice},
     dataplane::bpf::{BpfDataplane, Options, dump},
+    metrics::{self, Metrics},
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
@@ -26,19 +27,21 @@ pub async fn run(config: Run) -> Result<()> {
     let context = config.context()?;
     let source = Source::new(&config).await?;
     let (source_events, source_inbox) = mpsc::unbounded_channel();
+    let metrics = Metrics::default();
     // While the kernel verifies the programs, the objects come.
-    let source = tokio::spawn(source.run(context.name.clone(), source_events));
+    let source = tokio::spawn(source.run(context.name.clone(), metrics.clone(), source_events));
     let options = Options::from(&config);
     let dataplane = task::spawn_blocking(|| BpfDataplane::new(options)).await??;
     tracing::info!(node = context.name, "programs loaded");
     let (events, inbox) = std_mpsc::channel();
-    let runner = Runner::new(dataplane, context, config.intervals());
+    let runner = Runner::new(dataplane, context, config.intervals(), metrics.clone());
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
     tokio::select! {
         result = source => result?.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
+        never = serve(config.metrics_address(), metrics) => match never {},
         () = config.config_changed() => bail!("the configuration file has changed; starting again applies it"),
         () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
@@ -63,12 +66,19 @@ impl Source {
         })
     }
 
-    async fn run(self, node_name: String, events: EventSender) -> Result<()> {
+    async fn run(self, node_name: String, metrics: Metrics, events: EventSender) -> Result<()> {
         match self {
-            Self::Manifests(dir) => manifests::run(dir, events).await?,
-            Self::Kubernetes(client) => kubernetes::run(client, node_name, events).await,
+            Self::Manifests(dir) => manifests::run(dir, metrics, events).await?,
+            Self::Kubernetes(client) => kubernetes::run(client, node_name, metrics, events).await,
         }
         Ok(())
+    }
+}
+
+async fn serve(address: Option<SocketAddr>, metrics: Metrics) -> Infallible {
+    match address {
+        Some(address) => metrics::serve(address, metrics).await,
+        None => future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source::{kubernetes, manifests} ─▶ model ◀─ sync ─▶ dataplane (trait) ◀─ dataplane::bpf
-//!                node (netlink) ────▶ model
+//!                node (netlink) ────▶ model              source, sync ─▶ metrics
 //! ```
 //!
 //! To add a Service field: `model::objects` (the field), `source::convert` (where it comes from), `model::compute` (what it
@@ -12,6 +12,7 @@ pub mod agent;
 pub mod cli;
 pub mod dataplane;
 pub mod explain;
+pub mod metrics;
 pub mod model;
 pub mod node;
 pub mod source;

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use proxy_agent::{
+    metrics::Metrics,
     model::{Cluster, ClusterEvent, NodeContext},
     source::manifests,
 };
@@ -40,7 +41,7 @@ impl Drop for Watched {
 impl Watched {
     fn new(dir: &Path) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let task = tokio::spawn(manifests::run(dir.to_owned(), sender));
+        let task = tokio::spawn(manifests::run(dir.to_owned(), Metrics::default(), sender));
         Self {
             events,
             cluster: Cluster::default(),
@@ -139,7 +140,7 @@ async fn a_directory_that_is_replaced_is_followed_on() -> Result<()> {
 async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Result<()> {
     let dir = TempDir::new()?;
     let (sender, mut events) = mpsc::unbounded_channel();
-    let task = tokio::spawn(manifests::run(dir.path().to_owned(), sender));
+    let task = tokio::spawn(manifests::run(dir.path().to_owned(), Metrics::default(), sender));
     for _ in 0..3 {
         timeout(PATIENCE, events.recv())
             .await?
@@ -152,7 +153,7 @@ async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Resul
 #[tokio::test]
 async fn a_missing_directory_is_an_error_that_names_the_flag() {
     let (sender, _events) = mpsc::unbounded_channel();
-    let error = manifests::run("/nowhere/manifests".into(), sender)
+    let error = manifests::run("/nowhere/manifests".into(), Metrics::default(), sender)
         .await
         .expect_err("it does not exist");
     assert_eq!(

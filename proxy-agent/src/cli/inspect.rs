@@ -27,7 +27,7 @@ pub struct Inspect {
 enum What {
     /// Where traffic is caught, and the endpoints that it goes to.
     Services,
-    /// The Service ports that are not served, or not entirely, and why.
+    /// The Service ports that are not served, and why.
     Limits,
     /// The endpoints of each Service port.
     Endpoints,

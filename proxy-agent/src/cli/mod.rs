@@ -4,14 +4,16 @@ mod allocator;
 pub mod cleanup;
 pub mod config;
 pub mod inspect;
+mod metrics;
 pub mod node;
 pub mod run;
+mod settings;
 mod telemetry;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
 use crate::dataplane::bpf::object::PinDir;
 
@@ -60,9 +62,23 @@ impl Pins {
 /// # Errors
 /// When the command fails.
 pub fn main() -> Result<()> {
-    match Cli::parse().command {
-        Command::Run(run) => run.execute(),
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Run(run) => run.execute(&given(&matches)),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Cleanup(cleanup) => cleanup.execute(),
     }
+}
+
+/// The flags of the command that are on the command line, not defaults or from the environment.
+fn given(matches: &ArgMatches) -> BTreeSet<String> {
+    let Some((_, flags)) = matches.subcommand() else {
+        return BTreeSet::new();
+    };
+    let names = flags.ids().map(clap::Id::as_str);
+    names
+        .filter(|name| flags.value_source(name) == Some(ValueSource::CommandLine))
+        .map(str::to_owned)
+        .collect()
 }

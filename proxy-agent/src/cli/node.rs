@@ -1,13 +1,11 @@
 //! Flags about the node itself, named and meant as kube-proxy's.
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
 use ipnet::IpNet;
 
-use crate::{
-    model::{DetectLocal, Family, NodeContext, NodePortAddresses},
-    source::convert::parse_cidr,
-};
+use super::settings::{DetectLocalMode, cidr, cluster_cidrs, node_port_addresses};
+use crate::model::{DetectLocal, NodeContext};
 
 /// Flags of `run` about the node.
 #[derive(Debug, Args)]
@@ -41,23 +39,6 @@ pub struct NodeFlags {
     masquerade_all: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum DetectLocalMode {
-    /// By --cluster-cidr.
-    #[default]
-    #[value(name = "ClusterCIDR")]
-    ClusterCidr,
-    /// By the Node object's spec.podCIDRs.
-    #[value(name = "NodeCIDR")]
-    NodeCidr,
-    /// By --pod-bridge-interface.
-    #[value(name = "BridgeInterface")]
-    BridgeInterface,
-    /// By --pod-interface-name-prefix.
-    #[value(name = "InterfaceNamePrefix")]
-    InterfaceNamePrefix,
-}
-
 impl NodeFlags {
     /// What the flags say about the node.
     ///
@@ -68,7 +49,8 @@ impl NodeFlags {
             name: self.name(None)?,
             detect_local: self.detect_local()?,
             masquerade_all: self.masquerade_all,
-            node_port_addresses: self.node_port_addresses()?,
+            node_port_addresses: node_port_addresses(&self.nodeport_addresses)
+                .map_err(|error| anyhow!("--nodeport-addresses: {error}"))?,
         })
     }
 
@@ -79,9 +61,9 @@ impl NodeFlags {
     pub fn name(&self, configured: Option<&str>) -> Result<String> {
         let name = match self.hostname_override.as_deref().or(configured) {
             Some(name) => name.to_owned(),
-            None => nix::unistd::gethostname()?.into_string().map_err(|name| {
-                anyhow::anyhow!("host name {name:?} is not UTF-8; use --hostname-override")
-            })?,
+            None => nix::unistd::gethostname()?
+                .into_string()
+                .map_err(|name| anyhow!("host name {name:?} is not UTF-8; use --hostname-override"))?,
         };
         let name = name.trim().to_lowercase();
         if name.is_empty() {
@@ -96,7 +78,10 @@ impl NodeFlags {
             value.with_context(|| format!("--detect-local-mode {mode} needs {flag}"))
         };
         Ok(match self.detect_local_mode {
-            DetectLocalMode::ClusterCidr => DetectLocal::ClusterCidr(self.cluster_cidrs()?),
+            DetectLocalMode::ClusterCidr => {
+                let ranges = cluster_cidrs(self.cluster_cidr.clone());
+                DetectLocal::ClusterCidr(ranges.map_err(|error| anyhow!("--cluster-cidr: {error}"))?)
+            }
             DetectLocalMode::NodeCidr => DetectLocal::NodeCidr,
             DetectLocalMode::BridgeInterface => {
                 let bridge = &self.pod_bridge_interface;
@@ -108,34 +93,6 @@ impl NodeFlags {
             }
         })
     }
-
-    fn cluster_cidrs(&self) -> Result<Vec<IpNet>> {
-        let of = |family| {
-            let cidrs = self.cluster_cidr.iter();
-            cidrs.filter(|cidr| Family::of(cidr.addr()) == family).count()
-        };
-        if Family::ALL.into_iter().any(|family| of(family) > 1) {
-            bail!("--cluster-cidr: more than one range of an IP family; name one of each");
-        }
-        Ok(self.cluster_cidr.clone())
-    }
-
-    fn node_port_addresses(&self) -> Result<NodePortAddresses> {
-        match self.nodeport_addresses.as_slice() {
-            [] => Ok(NodePortAddresses::All),
-            [primary] if primary == "primary" => Ok(NodePortAddresses::Primary),
-            ranges => {
-                let ranges = ranges
-                    .iter()
-                    .map(|range| cidr(range).context("--nodeport-addresses"));
-                Ok(NodePortAddresses::Cidrs(ranges.collect::<Result<_>>()?))
-            }
-        }
-    }
-}
-
-fn cidr(text: &str) -> Result<IpNet> {
-    parse_cidr(text).with_context(|| format!("{text:?} is no range; write one such as 10.0.0.0/8"))
 }
 
 #[cfg(test)]
@@ -143,6 +100,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::model::NodePortAddresses;
 
     #[derive(Parser)]
     struct Command {

@@ -1,7 +1,9 @@
 //! `kube-portal run`.
 
 use std::{
+    collections::BTreeSet,
     future,
+    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,6 +15,7 @@ use clap::{ArgGroup, Args};
 use super::{
     Pins, allocator,
     config::Config,
+    metrics::BindAddress,
     node::NodeFlags,
     telemetry::{self, LogFormat},
 };
@@ -27,6 +30,9 @@ use crate::{
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
 };
+
+const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
+const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -62,25 +68,24 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t)]
     tc_attach: TcAttach,
 
-    /// Shortest time between two passes, in which changes are collected.
+    /// Shortest time between two passes, in which changes are collected [default: 50ms].
     #[arg(
         long,
         value_name = "DURATION",
         value_parser = humantime::parse_duration,
-        default_value = "50ms",
         aliases = ["iptables-min-sync-period", "nftables-min-sync-period"]
     )]
-    min_sync_period: Duration,
+    min_sync_period: Option<Duration>,
 
-    /// Time between two looks at whether the maps still hold what was written to them; what somebody else has changed is repaired.
+    /// Time between two looks at whether the maps still hold what was written to them; what somebody else has changed is repaired
+    /// [default: 5m].
     #[arg(
         long,
         value_name = "DURATION",
         value_parser = humantime::parse_duration,
-        default_value = "5m",
         aliases = ["iptables-sync-period", "nftables-sync-period"]
     )]
-    sync_period: Duration,
+    sync_period: Option<Duration>,
 
     /// Entries of each of the four flow tables. Without it: as many as fit into 0.5 % of the node's memory. Only for tables
     /// that do not exist yet.
@@ -103,6 +108,10 @@ pub struct Run {
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
     service_node_port_range: RangeInclusive<u16>,
 
+    /// Where metrics are served, as ADDRESS or ADDRESS:PORT; empty: nowhere [default: 127.0.0.1:10249].
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_bind_address: Option<BindAddress>,
+
     /// How log lines look. RUST_LOG sets the level.
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -123,10 +132,11 @@ pub enum SourceChoice {
 }
 
 impl Run {
-    pub(super) fn execute(mut self) -> Result<()> {
+    /// `given` are the flags on the command line.
+    pub(super) fn execute(mut self, given: &BTreeSet<String>) -> Result<()> {
         allocator::use_one_arena();
         telemetry::start(self.log_format);
-        self.read_config()?;
+        self.read_config(given)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -153,15 +163,19 @@ impl Run {
         }
     }
 
-    fn read_config(&mut self) -> Result<()> {
+    fn read_config(&mut self, given: &BTreeSet<String>) -> Result<()> {
         let Some(path) = &self.config else { return Ok(()) };
         let config = Config::read(path).with_context(|| format!("--config {}", path.display()))?;
         for warning in config.warnings() {
             tracing::warn!("--config {}: {warning}", path.display());
         }
+        for warning in config.ignored(given) {
+            tracing::warn!("{warning}");
+        }
         self.kubeconfig = config.kubeconfig().map(Path::to_path_buf);
-        self.min_sync_period = config.min_sync_period().unwrap_or(self.min_sync_period);
-        self.sync_period = config.sync_period().unwrap_or(self.sync_period);
+        self.min_sync_period = config.min_sync_period();
+        self.sync_period = config.sync_period();
+        self.metrics_bind_address = config.metrics_bind_address();
         self.configured = Some(config);
         Ok(())
     }
@@ -192,14 +206,20 @@ impl Run {
         self.pins.dir()
     }
 
+    /// Where metrics are served, if anywhere.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_bind_address.unwrap_or_default().0
+    }
+
     /// How far apart passes are.
     #[must_use]
-    pub const fn intervals(&self) -> Intervals {
+    pub fn intervals(&self) -> Intervals {
         Intervals {
-            min: self.min_sync_period,
+            min: self.min_sync_period.unwrap_or(MIN_SYNC_PERIOD),
             retry: Duration::from_secs(1),
             full: Duration::from_secs(3_600),
-            drift: self.sync_period,
+            drift: self.sync_period.unwrap_or(SYNC_PERIOD),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What makes the kernel do what the model says. A dataplane sees neither Kubernetes types nor sources.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     model::{Delta, Desired},
@@ -38,6 +38,29 @@ pub trait Dataplane: Send {
     /// # Errors
     /// When an interface could not be served; the others are.
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError>;
+
+    /// How things stand after the last pass.
+    fn status(&self) -> Status;
+}
+
+/// What a dataplane serves, and what not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// How many frontends are not served, or not in all they ask for, by reason. Every reason that there can be is in it.
+    pub unserved: BTreeMap<&'static str, usize>,
+    /// How full the tables are.
+    pub maps: Vec<MapUse>,
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapUse {
+    /// Its name.
+    pub name: &'static str,
+    /// So many entries are in it.
+    pub entries: usize,
+    /// It has room for so many.
+    pub size: u32,
 }
 
 /// What a pass did.

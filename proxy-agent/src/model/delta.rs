@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{FrontendKey, ListKey, ServicePortId};
 #[cfg(test)]
 use {
-    super::{Desired, EndpointList, Frontend},
+    super::{Desired, EndpointList, Frontend, ServicePort},
     std::collections::BTreeMap,
 };
 
@@ -16,7 +16,7 @@ pub struct Delta {
     pub service_ports: BTreeSet<ServicePortId>,
     /// Endpoint lists.
     pub lists: BTreeSet<ListKey>,
-    /// Frontends, also those that are as before but one of whose lists is not.
+    /// Frontends, also those that are as before but whose Service port or one of whose lists is not.
     pub frontends: BTreeSet<FrontendKey>,
     /// What holds for all of them.
     pub node: bool,
@@ -31,7 +31,7 @@ impl Delta {
         Self {
             service_ports: different(&before.service_ports, &after.service_ports),
             lists: different(&before.lists, &after.lists),
-            frontends: different(&with_lists(before), &with_lists(after)),
+            frontends: different(&in_full(before), &in_full(after)),
             node: before.node != after.node,
             conflicts: different(&before.refused, &after.refused),
         }
@@ -52,9 +52,12 @@ fn different<K: Ord + Clone, V: PartialEq>(before: &BTreeMap<K, V>, after: &BTre
         .collect()
 }
 
-/// Each frontend with its lists.
+/// A frontend with its Service port and its lists.
 #[cfg(test)]
-fn with_lists(desired: &Desired) -> BTreeMap<FrontendKey, (Frontend, [Option<EndpointList>; 2])> {
+type InFull = (Frontend, Option<ServicePort>, [Option<EndpointList>; 2]);
+
+#[cfg(test)]
+fn in_full(desired: &Desired) -> BTreeMap<FrontendKey, InFull> {
     let lists = |key: &FrontendKey, frontend: &Frontend| {
         [frontend.external_clients, frontend.internal_clients].map(|scope| {
             let key = frontend.list_key(key.address.family(), scope);
@@ -63,6 +66,9 @@ fn with_lists(desired: &Desired) -> BTreeMap<FrontendKey, (Frontend, [Option<End
     };
     let frontends = desired.frontends.iter();
     frontends
-        .map(|(key, frontend)| (key.clone(), (frontend.clone(), lists(key, frontend))))
+        .map(|(key, frontend)| {
+            let port = desired.service_ports.get(&frontend.service_port).cloned();
+            (key.clone(), (frontend.clone(), port, lists(key, frontend)))
+        })
         .collect()
 }

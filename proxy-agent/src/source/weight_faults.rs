@@ -1,20 +1,36 @@
-//! Annotations with weights that cannot be used: each is told once, not with every version of its Service.
+//! Annotations with weights that cannot be used: each is told once, not with every version of its Service, and counted.
 
 use std::collections::BTreeMap;
 
-use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, Service};
+use crate::{
+    metrics::Metrics,
+    model::{ClusterEvent, Object, ObjectKind, ObjectName, Service},
+};
 
 /// What has been told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WeightFaults {
+    metrics: Metrics,
     told: BTreeMap<ObjectName, String>,
 }
 
 impl WeightFaults {
+    pub(super) const fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            told: BTreeMap::new(),
+        }
+    }
+
     /// Tells what is new in an event that is sent to the model.
     pub(super) fn tell(&mut self, event: &ClusterEvent) {
+        let before = self.told.len();
         for fault in self.new_ones(event) {
             tracing::error!("{fault}; until it is fixed all endpoints have the same weight");
+        }
+        // The watches of other kinds have none and say nothing.
+        if self.told.len() != before {
+            self.metrics.set_malformed_weights(self.told.len());
         }
     }
 
@@ -63,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_told_when_it_comes_and_again_when_it_comes_back() {
-        let mut faults = WeightFaults::default();
+        let mut faults = WeightFaults::new(Metrics::default());
         let a = |fault| service("x/a", fault);
         let (apply, list) = (ClusterEvent::Apply, |objects| {
             ClusterEvent::Replace(ObjectKind::Service, objects)

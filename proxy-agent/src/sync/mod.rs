@@ -4,5 +4,5 @@
 mod runner;
 mod schedule;
 
-pub use runner::{Event, Runner};
+pub use runner::{Event, Now, Runner};
 pub use schedule::{Intervals, Pass, Schedule};

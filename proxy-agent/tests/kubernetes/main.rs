@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use api_server::{ApiServer, NODES, SERVICE_CIDRS, SERVICES, SLICES};
 use proxy_agent::{
+    metrics::Metrics,
     model::{Changes, Cluster, ClusterEvent, NodeContext, compute},
     source::kubernetes,
 };
@@ -59,7 +60,12 @@ impl Watched {
     async fn new(server: &ApiServer) -> Result<Self> {
         let client = kubernetes::client(None, Some(&server.url), |_| Vec::new()).await?;
         let (sender, events) = mpsc::unbounded_channel();
-        let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
+        let task = tokio::spawn(kubernetes::run(
+            client,
+            "here".to_owned(),
+            Metrics::default(),
+            sender,
+        ));
         Ok(Self {
             events,
             cluster: Cluster::default(),
@@ -232,7 +238,12 @@ async fn the_source_ends_when_nobody_receives_even_if_nothing_changes() -> Resul
     let server = ApiServer::start().await?;
     let client = kubernetes::client(None, Some(&server.url), |_| Vec::new()).await?;
     let (sender, mut events) = mpsc::unbounded_channel();
-    let task = tokio::spawn(kubernetes::run(client, "here".to_owned(), sender));
+    let task = tokio::spawn(kubernetes::run(
+        client,
+        "here".to_owned(),
+        Metrics::default(),
+        sender,
+    ));
     for _ in 0..3 {
         timeout(PATIENCE, events.recv())
             .await?

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use proxy_agent::{
+    metrics::Metrics,
     model::{ClusterEvent, Object, ObjectKind},
     source::manifests,
 };
@@ -18,7 +19,7 @@ pub(crate) fn objects(manifest: &Path) -> Vec<Object> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let source = tokio::spawn(manifests::run(dir.path().to_owned(), sender));
+        let source = tokio::spawn(manifests::run(dir.path().to_owned(), Metrics::default(), sender));
         let mut objects = Vec::new();
         for _ in ObjectKind::ALL {
             let event = timeout(PATIENCE, events.recv())

@@ -3,6 +3,7 @@
 mod binary;
 mod hooks;
 mod inspect;
+mod metrics;
 mod shares;
 mod source;
 
@@ -28,6 +29,7 @@ use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::
 pub use binary::binary;
 pub use hooks::{Hook, hooks};
 pub use inspect::{Row, pins};
+pub use metrics::Series;
 pub use source::Source;
 
 /// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.

@@ -5,6 +5,7 @@
 mod agent_killed;
 mod compaction;
 mod first_contact;
+mod metrics;
 mod odd_objects;
 mod outage;
 mod own_service;

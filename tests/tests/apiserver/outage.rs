@@ -3,15 +3,22 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use harness::apiserver::{
     Cluster, find, lines,
     objects::{endpoints, service, slice},
 };
+use proxy_agent::model::ObjectKind;
 use serde_json::json;
 
 const NS: &str = "default";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn watch_errors(kind: ObjectKind) -> String {
+    format!("kubeportal_watch_errors_total{{kind=\"{kind}\"}}")
+}
 
 #[test]
 fn without_the_api_server_everything_stays_and_afterwards_changes_arrive() {
@@ -51,6 +58,9 @@ fn without_the_api_server_everything_stays_and_afterwards_changes_arrive() {
     ];
     cluster.expect(NS, &all).unwrap();
 
+    for kind in ObjectKind::ALL {
+        assert_eq!(cluster.agent.metric(&watch_errors(kind)).unwrap(), 0.0);
+    }
     let is_back = AtomicBool::new(false);
     thread::scope(|scope| {
         let watcher = scope.spawn(|| {
@@ -60,10 +70,17 @@ fn without_the_api_server_everything_stays_and_afterwards_changes_arrive() {
         });
         cluster.server.kill().unwrap();
         let noticed = cluster.wait_for_log("the agent notices", "trying again");
+        let counted = ObjectKind::ALL.iter().try_for_each(|kind| {
+            let series = watch_errors(*kind);
+            let is_counted = |errors| errors > 0.0;
+            cluster
+                .agent
+                .wait_for_metric("the errors are counted", PATIENCE, &series, is_counted)
+        });
         let back = cluster.server.run();
         is_back.store(true, Ordering::Relaxed);
         watcher.join().unwrap();
-        noticed.and(back).unwrap();
+        noticed.and(counted).and(back).unwrap();
     });
 
     admin.apply(&web(81)).unwrap();

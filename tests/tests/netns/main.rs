@@ -38,6 +38,7 @@ mod harness_itself;
 mod large_writes;
 mod live_change;
 mod map_sizes;
+mod metrics;
 mod new_pod;
 mod node_changes;
 mod node_port;

@@ -18,7 +18,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule {
         within: "proxy-agent/",
         except: &["proxy-agent/src/dataplane/bpf"],
@@ -66,6 +66,12 @@ const RULES: [Rule; 7] = [
         except: &[],
         forbidden: &["crate::source"],
         why: "a dataplane never sees a source",
+    },
+    Rule {
+        within: "proxy-agent/src/metrics",
+        except: &[],
+        forbidden: &["crate::dataplane", "crate::source", "crate::sync"],
+        why: "whoever knows a number tells the metrics, which ask nobody",
     },
     Rule {
         within: "xtask/",
@@ -214,6 +220,7 @@ mod tests {
             ),
             ("proxy-agent/src/source/mod.rs", "use super::dataplane;"),
             ("proxy-agent/src/dataplane/fake.rs", "use crate::source::Source;"),
+            ("proxy-agent/src/metrics/mod.rs", "use crate::sync::Pass;"),
             ("xtask/src/main.rs", "use proxy_common::wire;"),
             ("proxy-common/src/lib.rs", "pub mod wire;"),
             (

@@ -6,7 +6,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::{model::Family, source::convert::parse_cidr};
+use super::super::{
+    metrics::BindAddress,
+    settings::{self, DetectLocalMode},
+};
+use crate::model::NodePortAddresses;
 
 /// What has no effect, by name.
 pub(super) type Others = BTreeMap<String, Value>;
@@ -36,7 +40,9 @@ pub(super) struct Fields {
     pub(super) detect_local: DetectLocal,
     #[serde(default, rename = "clusterCIDR", deserialize_with = "comma_separated_cidrs")]
     pub(super) cluster_cidr: Vec<IpNet>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bind_address")]
+    pub(super) metrics_bind_address: Option<BindAddress>,
+    #[serde(default, deserialize_with = "node_port_addresses")]
     pub(super) node_port_addresses: NodePortAddresses,
     #[serde(flatten)]
     pub(super) others: Others,
@@ -81,34 +87,6 @@ pub(super) struct DetectLocal {
     pub(super) others: Others,
 }
 
-/// `detectLocalMode`: how traffic of this node's pods is told from others'.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum DetectLocalMode {
-    /// By `clusterCIDR`.
-    #[default]
-    #[serde(rename = "ClusterCIDR")]
-    ClusterCidr,
-    /// By the Node object's `spec.podCIDRs`.
-    #[serde(rename = "NodeCIDR")]
-    NodeCidr,
-    /// By `detectLocal.bridgeInterface`.
-    BridgeInterface,
-    /// By `detectLocal.interfaceNamePrefix`.
-    InterfaceNamePrefix,
-}
-
-/// `nodePortAddresses`: which of the node's addresses serve NodePorts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NodePortAddresses {
-    /// All.
-    #[default]
-    All,
-    /// The Node object's own.
-    Primary,
-    /// Those within these ranges.
-    Cidrs(Vec<IpNet>),
-}
-
 /// A time as Go writes it, such as `1m30s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Period(pub(super) Duration);
@@ -148,33 +126,18 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-impl<'de> Deserialize<'de> for NodePortAddresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        match texts.as_slice() {
-            [] => Ok(Self::All),
-            [primary] if primary == "primary" => Ok(Self::Primary),
-            _ => Ok(Self::Cidrs(cidrs(texts.iter().map(String::as_str))?)),
-        }
-    }
-}
-
 fn comma_separated_cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let cidrs: Vec<IpNet> = cidrs(text.split(','))?;
-    let of = |family| cidrs.iter().filter(move |cidr| Family::of(cidr.addr()) == family);
-    if Family::ALL.into_iter().any(|family| of(family).count() > 1) {
-        return Err(D::Error::custom(format!(
-            "{text:?} has more than one range of an IP family; name one of each"
-        )));
-    }
-    Ok(cidrs)
+    let ranges: Result<_, String> = text.split(',').map(settings::cidr).collect();
+    ranges.and_then(settings::cluster_cidrs).map_err(D::Error::custom)
 }
 
-fn cidrs<'a, E: Error>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<IpNet>, E> {
-    let cidr = |text| {
-        parse_cidr(text)
-            .ok_or_else(|| E::custom(format!("{text:?} is no range; write one such as 10.0.0.0/8")))
-    };
-    texts.map(cidr).collect()
+fn node_port_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodePortAddresses, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    settings::node_port_addresses(&texts).map_err(D::Error::custom)
+}
+
+fn bind_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BindAddress>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }

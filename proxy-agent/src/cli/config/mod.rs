@@ -3,6 +3,7 @@
 //! What it says counts instead of the flags that kube-proxy has for the same; what has no effect here is told, field by field.
 
 mod fields;
+mod flags;
 mod unused;
 
 use std::{
@@ -12,13 +13,12 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
 use serde_json::Value;
 
-pub use self::fields::{DetectLocalMode, NodePortAddresses};
 use self::fields::{Fields, Section};
+use super::{metrics::BindAddress, settings::DetectLocalMode};
 use crate::{
-    model::{self, DetectLocal, NodeContext},
+    model::{DetectLocal, NodeContext},
     source::convert::deserialize_with_path,
 };
 
@@ -94,64 +94,36 @@ impl Config {
         given(&self.fields.hostname_override)
     }
 
-    /// `detectLocalMode`.
+    /// `metricsBindAddress`; `None` means the default.
     #[must_use]
-    pub const fn detect_local_mode(&self) -> DetectLocalMode {
-        self.fields.detect_local_mode
-    }
-
-    /// `clusterCIDR`: at most one of each IP family.
-    #[must_use]
-    pub fn cluster_cidrs(&self) -> &[IpNet] {
-        &self.fields.cluster_cidr
-    }
-
-    /// `detectLocal.bridgeInterface`: there if the mode is [`DetectLocalMode::BridgeInterface`].
-    #[must_use]
-    pub fn bridge_interface(&self) -> Option<&str> {
-        given(&self.fields.detect_local.bridge_interface)
-    }
-
-    /// `detectLocal.interfaceNamePrefix`: there if the mode is [`DetectLocalMode::InterfaceNamePrefix`].
-    #[must_use]
-    pub fn interface_name_prefix(&self) -> Option<&str> {
-        given(&self.fields.detect_local.interface_name_prefix)
+    pub(super) const fn metrics_bind_address(&self) -> Option<BindAddress> {
+        self.fields.metrics_bind_address
     }
 
     /// What the file says about the node of this name.
     #[must_use]
     pub fn context(&self, name: String) -> NodeContext {
-        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let fields = &self.fields;
+        let text = |value: &str| value.to_owned();
         NodeContext {
             name,
-            detect_local: match self.detect_local_mode() {
-                DetectLocalMode::ClusterCidr => DetectLocal::ClusterCidr(self.cluster_cidrs().to_vec()),
+            detect_local: match fields.detect_local_mode {
+                DetectLocalMode::ClusterCidr => DetectLocal::ClusterCidr(fields.cluster_cidr.clone()),
                 DetectLocalMode::NodeCidr => DetectLocal::NodeCidr,
                 DetectLocalMode::BridgeInterface => {
-                    DetectLocal::BridgeInterface(text(self.bridge_interface()))
+                    DetectLocal::BridgeInterface(text(&fields.detect_local.bridge_interface))
                 }
                 DetectLocalMode::InterfaceNamePrefix => {
-                    DetectLocal::InterfaceNamePrefix(text(self.interface_name_prefix()))
+                    DetectLocal::InterfaceNamePrefix(text(&fields.detect_local.interface_name_prefix))
                 }
             },
             masquerade_all: self.masquerade_all(),
-            node_port_addresses: match self.node_port_addresses() {
-                NodePortAddresses::All => model::NodePortAddresses::All,
-                NodePortAddresses::Primary => model::NodePortAddresses::Primary,
-                NodePortAddresses::Cidrs(ranges) => model::NodePortAddresses::Cidrs(ranges.clone()),
-            },
+            node_port_addresses: fields.node_port_addresses.clone(),
         }
     }
 
-    /// `nodePortAddresses`.
-    #[must_use]
-    pub const fn node_port_addresses(&self) -> &NodePortAddresses {
-        &self.fields.node_port_addresses
-    }
-
     /// `masqueradeAll` of the section that belongs to `mode`; mode ipvs takes that of `iptables`.
-    #[must_use]
-    pub fn masquerade_all(&self) -> bool {
+    fn masquerade_all(&self) -> bool {
         let section = match self.fields.mode.as_str() {
             "nftables" => &self.fields.nftables,
             _ => &self.fields.iptables,

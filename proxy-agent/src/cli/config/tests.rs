@@ -1,6 +1,14 @@
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+use ipnet::IpNet;
 use tempfile::NamedTempFile;
 
-use super::*;
+use super::{
+    super::{Cli, given},
+    *,
+};
+use crate::model::NodePortAddresses;
 
 /// As kubeadm writes it into the ConfigMap `kube-proxy`, for a cluster with one range of pods.
 const KUBEADM: &str = r#"
@@ -97,13 +105,13 @@ fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
         config.kubeconfig(),
         Some(Path::new("/var/lib/kube-proxy/kubeconfig.conf"))
     );
-    assert_eq!(config.cluster_cidrs(), cidrs(&["10.244.0.0/16"]));
-    assert_eq!(config.detect_local_mode(), DetectLocalMode::ClusterCidr);
-    assert_eq!(*config.node_port_addresses(), NodePortAddresses::All);
-    assert_eq!(
-        (config.hostname_override(), config.masquerade_all()),
-        (None, false)
-    );
+    let expected = NodeContext {
+        detect_local: DetectLocal::ClusterCidr(cidrs(&["10.244.0.0/16"])),
+        ..NodeContext::default()
+    };
+    assert_eq!(config.context(String::new()), expected);
+    assert_eq!(config.hostname_override(), None);
+    assert_eq!(config.metrics_bind_address(), None);
     assert_eq!((config.min_sync_period(), config.sync_period()), (None, None));
 }
 
@@ -113,22 +121,22 @@ fn every_field_that_has_an_effect_is_read() {
         "hostnameOverride: Node1
 clientConnection: {kubeconfig: /etc/kubeconfig}
 clusterCIDR: 10.0.0.0/8,fd00::/16
-detectLocalMode: BridgeInterface
 detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}
+metricsBindAddress: 0.0.0.0
 nodePortAddresses: [192.168.0.0/16, 'fd00::/8']
 iptables: {masqueradeAll: true, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
     );
     assert_eq!(config.hostname_override(), Some("Node1"));
     assert_eq!(config.kubeconfig(), Some(Path::new("/etc/kubeconfig")));
-    assert_eq!(config.cluster_cidrs(), cidrs(&["10.0.0.0/8", "fd00::/16"]));
-    assert_eq!(config.detect_local_mode(), DetectLocalMode::BridgeInterface);
-    assert_eq!(config.bridge_interface(), Some("cbr0"));
-    assert_eq!(config.interface_name_prefix(), Some("veth"));
-    assert_eq!(
-        *config.node_port_addresses(),
-        NodePortAddresses::Cidrs(cidrs(&["192.168.0.0/16", "fd00::/8"]))
-    );
-    assert!(config.masquerade_all());
+    let expected = NodeContext {
+        name: "node".to_owned(),
+        detect_local: DetectLocal::ClusterCidr(cidrs(&["10.0.0.0/8", "fd00::/16"])),
+        masquerade_all: true,
+        node_port_addresses: NodePortAddresses::Cidrs(cidrs(&["192.168.0.0/16", "fd00::/8"])),
+    };
+    assert_eq!(config.context("node".to_owned()), expected);
+    let metrics = config.metrics_bind_address().and_then(|address| address.0);
+    assert_eq!(metrics, Some("0.0.0.0:10249".parse().unwrap()));
     assert_eq!(config.min_sync_period(), Some(Duration::from_millis(60_500)));
     assert_eq!(config.sync_period(), Some(Duration::from_secs(3_600)));
     assert_eq!(config.warnings(), Vec::<String>::new());
@@ -159,7 +167,64 @@ ipvs: {minSyncPeriod: 3s}";
 #[test]
 fn node_ports_may_be_served_on_the_primary_addresses() {
     let config = config("nodePortAddresses: [primary]");
-    assert_eq!(*config.node_port_addresses(), NodePortAddresses::Primary);
+    let context = config.context(String::new());
+    assert_eq!(context.node_port_addresses, NodePortAddresses::Primary);
+}
+
+#[test]
+fn each_mode_of_detecting_local_traffic_has_its_own_field() {
+    let all = "clusterCIDR: 10.0.0.0/8
+detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}";
+    for (mode, expected) in [
+        ("ClusterCIDR", DetectLocal::ClusterCidr(cidrs(&["10.0.0.0/8"]))),
+        ("NodeCIDR", DetectLocal::NodeCidr),
+        ("BridgeInterface", DetectLocal::BridgeInterface("cbr0".to_owned())),
+        (
+            "InterfaceNamePrefix",
+            DetectLocal::InterfaceNamePrefix("veth".to_owned()),
+        ),
+    ] {
+        let config = config(&format!("detectLocalMode: {mode}\n{all}"));
+        assert_eq!(config.context(String::new()).detect_local, expected);
+    }
+}
+
+#[test]
+fn each_flag_that_the_file_counts_instead_of_is_told_with_its_field() {
+    let flags = [
+        ("--kubeconfig", "clientConnection.kubeconfig"),
+        ("--detect-local-mode", "detectLocalMode"),
+        ("--cluster-cidr", "clusterCIDR"),
+        ("--pod-bridge-interface", "detectLocal.bridgeInterface"),
+        ("--pod-interface-name-prefix", "detectLocal.interfaceNamePrefix"),
+        ("--nodeport-addresses", "nodePortAddresses"),
+        ("--metrics-bind-address", "metricsBindAddress"),
+        ("--masquerade-all", "iptables.masqueradeAll"),
+        ("--min-sync-period", "ipvs.minSyncPeriod"),
+        ("--sync-period", "ipvs.syncPeriod"),
+    ];
+    let expected = flags.map(|(flag, field)| {
+        format!("{flag} has no effect beside --config: what counts is the field {field}")
+    });
+    let line = "kube-portal run --config=/x --hostname-override=n --master=http://x --tc-attach=tcx \
+        --kubeconfig=/y --detect-local-mode=NodeCIDR --cluster-cidr=10.0.0.0/8 --pod-bridge-interface=cbr0 \
+        --pod-interface-name-prefix=veth --nodeport-addresses=primary --metrics-bind-address=0.0.0.0 \
+        --masquerade-all --iptables-min-sync-period=1s --sync-period=1s";
+    assert_eq!(config("mode: ipvs").ignored(&given_in(line)), expected);
+}
+
+#[test]
+fn a_flag_that_nobody_has_given_is_not_told() {
+    let given = given_in("kube-portal run --config=/x --masquerade-all");
+    let told = config("mode: nftables").ignored(&given);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with("the field nftables.masqueradeAll"), "{told:?}");
+}
+
+/// The flags on a command line.
+fn given_in(line: &str) -> BTreeSet<String> {
+    let matches = Cli::command().try_get_matches_from(line.split_whitespace());
+    given(&matches.unwrap())
 }
 
 #[test]
@@ -168,7 +233,7 @@ fn fields_without_effect_are_told_once_each_by_name_and_names_that_do_not_exist_
         "mode: ipvs
 ipvs: {strictARP: true, scheduler: rr}
 conntrack: {maxPerCore: 32768, min: 0}
-metricsBindAddress: 127.0.0.1:10249
+healthzBindAddress: 127.0.0.1:10256
 featureGates: {SomeGate: true}
 clusterCidr: 10.0.0.0/8
 detectLocal: {bridge: cbr0}",
@@ -186,7 +251,7 @@ detectLocal: {bridge: cbr0}",
             "clusterCidr: KubeProxyConfiguration",
             "conntrack.maxPerCore: has",
             "featureGates.SomeGate: has",
-            "metricsBindAddress: has",
+            "healthzBindAddress: has",
             "ipvs.scheduler: has",
             "ipvs.strictARP: has",
             "detectLocal.bridge: KubeProxyConfiguration",
@@ -212,6 +277,11 @@ fn an_error_begins_with_the_field_and_says_what_to_write() {
             "nodePortAddresses: [primary, 10.0.0.0/8]",
             "nodePortAddresses: ",
             "\"primary\" is no range",
+        ),
+        (
+            "metricsBindAddress: localhost",
+            "metricsBindAddress: ",
+            "write one such as 0.0.0.0",
         ),
         (
             "iptables: {minSyncPeriod: soon}",

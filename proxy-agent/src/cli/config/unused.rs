@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, Others};
 
 /// Fields of `v1alpha1` that this program has nothing to do with, or not yet. A name stands for all that is below it.
-const KUBE_PROXYS: [&str; 34] = [
+const KUBE_PROXYS: [&str; 33] = [
     "featureGates",
     "logging",
     "clientConnection.acceptContentTypes",
@@ -15,7 +15,6 @@ const KUBE_PROXYS: [&str; 34] = [
     "bindAddress",
     "bindAddressHardFail",
     "healthzBindAddress",
-    "metricsBindAddress",
     "enableProfiling",
     "showHiddenMetricsForVersion",
     "iptables.masqueradeBit",

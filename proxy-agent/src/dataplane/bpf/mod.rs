@@ -19,7 +19,7 @@ use self::{
     object::{MapSizes, PinDir},
     writer::Writer,
 };
-use super::{Applied, ApplyError, Dataplane};
+use super::{Applied, ApplyError, Dataplane, Status};
 use crate::{
     explain::explain,
     model::{Delta, Desired, NodeRules},
@@ -172,5 +172,12 @@ impl Dataplane for BpfDataplane {
         let attached = self.attach_missing(facts, wanted);
         written.map_err(anyhow::Error::from)?;
         attached
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            unserved: self.writer.unserved(),
+            maps: self.writer.maps.uses(self.options.sizes),
+        }
     }
 }

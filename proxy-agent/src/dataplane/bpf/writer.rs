@@ -1,6 +1,6 @@
 //! From what the model wants to what the maps hold, in full or in part.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use proxy_common::{Address, Network, Settings, snat::PortPool};
 
@@ -41,6 +41,12 @@ impl Writer {
     #[must_use]
     pub const fn ids(&self) -> &Ids {
         &self.ids
+    }
+
+    /// How many frontends are not served, or not in all they ask for, by each reason that there can be.
+    #[must_use]
+    pub fn unserved(&self) -> BTreeMap<&'static str, usize> {
+        self.unserved.counts()
     }
 
     /// Makes the maps hold `desired` and nothing else; masquerading takes its ports from `ports`.

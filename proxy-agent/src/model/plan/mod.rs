@@ -137,7 +137,7 @@ impl Plan {
         if new_losers != losers {
             delta.conflicts.insert(key.clone());
         }
-        if new_winner != winner || Self::has_another_list(&key, new_winner.as_ref(), delta) {
+        if new_winner != winner || Self::has_another_port_or_list(&key, new_winner.as_ref(), delta) {
             delta.frontends.insert(key.clone());
         }
         let frontends = &mut self.desired.frontends;
@@ -147,13 +147,14 @@ impl Plan {
         }
     }
 
-    fn has_another_list(key: &FrontendKey, frontend: Option<&Frontend>, delta: &Delta) -> bool {
+    fn has_another_port_or_list(key: &FrontendKey, frontend: Option<&Frontend>, delta: &Delta) -> bool {
         let family = key.address.family();
         frontend.is_some_and(|frontend| {
             let scopes = [frontend.external_clients, frontend.internal_clients];
-            scopes
+            let has_another_list = scopes
                 .iter()
-                .any(|scope| delta.lists.contains(&frontend.list_key(family, *scope)))
+                .any(|scope| delta.lists.contains(&frontend.list_key(family, *scope)));
+            has_another_list || delta.service_ports.contains(&frontend.service_port)
         })
     }
 }

@@ -25,24 +25,28 @@ fn any_service() -> impl Strategy<Value = Service> {
         vec(port, 1..3),
         policy(),
         policy(),
+        option::of(1..3_u32),
     )
-        .prop_map(|(index, cluster_ips, external_ip, ports, internal, external)| {
-            let parse = |text: &str| text.parse().unwrap();
-            let ports = ports.into_iter().map(|(name, number, node_port)| {
-                let spec = port_spec(name, number);
-                super::super::ServicePortSpec { node_port, ..spec }
-            });
-            Service {
-                cluster_ips: cluster_ips.into_iter().map(parse).collect(),
-                external_ips: external_ip.map(parse).into_iter().collect(),
-                ports: ports.collect(),
-                internal_traffic_policy: internal,
-                external_traffic_policy: external,
-                source_ranges: vec!["192.168.0.0/24".parse().unwrap()],
-                load_balancer_ips: vec!["203.0.113.9".parse().unwrap()],
-                ..samples::service(&format!("default/web-{index}"), "10.96.0.1")
-            }
-        })
+        .prop_map(
+            |(index, cluster_ips, external_ip, ports, internal, external, affinity)| {
+                let parse = |text: &str| text.parse().unwrap();
+                let ports = ports.into_iter().map(|(name, number, node_port)| {
+                    let spec = port_spec(name, number);
+                    super::super::ServicePortSpec { node_port, ..spec }
+                });
+                Service {
+                    cluster_ips: cluster_ips.into_iter().map(parse).collect(),
+                    external_ips: external_ip.map(parse).into_iter().collect(),
+                    ports: ports.collect(),
+                    internal_traffic_policy: internal,
+                    external_traffic_policy: external,
+                    session_affinity: affinity,
+                    source_ranges: vec!["192.168.0.0/24".parse().unwrap()],
+                    load_balancer_ips: vec!["203.0.113.9".parse().unwrap()],
+                    ..samples::service(&format!("default/web-{index}"), "10.96.0.1")
+                }
+            },
+        )
 }
 
 fn port_spec(name: &str, number: u16) -> super::super::ServicePortSpec {

@@ -26,6 +26,7 @@ use super::{
     convert::{HEADLESS_LABEL, PROXY_NAME_LABEL},
     weight_faults::WeightFaults,
 };
+use crate::metrics::Metrics;
 
 mod client;
 mod direct;
@@ -39,8 +40,8 @@ use received::{Received, Watched};
 use tracker::Tracker;
 
 /// Sends a `Replace` of each kind and from then on what changes: Services and EndpointSlices of the cluster, and the Node called
-/// `node_name`. Ends only when nobody receives any more: what fails is logged and tried again, with growing pauses.
-pub async fn run(client: Client, node_name: String, events: EventSender) {
+/// `node_name`. Ends only when nobody receives any more: what fails is logged, counted and tried again, with growing pauses.
+pub async fn run(client: Client, node_name: String, metrics: Metrics, events: EventSender) {
     let services = watcher::Config::default()
         .labels(&format!("!{PROXY_NAME_LABEL}"))
         .fields("spec.clusterIP!=None");
@@ -49,14 +50,27 @@ pub async fn run(client: Client, node_name: String, events: EventSender) {
     let everything = watcher::Config::default();
     // Each on its own: large lists are read at the same time.
     let mut watches = JoinSet::new();
-    watches.spawn(follow::<Service>(client.clone(), services, events.clone()));
-    watches.spawn(follow::<EndpointSlice>(client.clone(), slices, events.clone()));
-    watches.spawn(follow::<Node>(client.clone(), own_node, events.clone()));
-    watches.spawn(follow::<ServiceCIDR>(client, everything, events.clone()));
+    let context = Context {
+        client,
+        metrics,
+        events: events.clone(),
+    };
+    watches.spawn(follow::<Service>(context.clone(), services));
+    watches.spawn(follow::<EndpointSlice>(context.clone(), slices));
+    watches.spawn(follow::<Node>(context.clone(), own_node));
+    watches.spawn(follow::<ServiceCIDR>(context, everything));
     tokio::select! {
         ended = watches.join_next() => report(ended),
         () = events.closed() => {}
     }
+}
+
+/// What every watch needs.
+#[derive(Clone)]
+struct Context {
+    client: Client,
+    metrics: Metrics,
+    events: EventSender,
 }
 
 /// A watch ends only with its receiver, unless it panics.
@@ -66,12 +80,17 @@ fn report(ended: Option<Result<(), JoinError>>) {
     }
 }
 
-async fn follow<K: Watched + 'static>(client: Client, config: watcher::Config, events: EventSender) {
+async fn follow<K: Watched + 'static>(context: Context, config: watcher::Config) {
+    let Context {
+        client,
+        metrics,
+        events,
+    } = context;
     let kind = K::KIND;
     let api: Api<Received<K>> = Api::all(client.kube.clone());
-    let mut tracker = Tracker::new(kind);
+    let mut tracker = Tracker::new(kind, metrics.clone());
     let mut outage = Outage::new(kind);
-    let mut faults = WeightFaults::default();
+    let mut faults = WeightFaults::new(metrics.clone());
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {
         let news = match event {
@@ -83,6 +102,7 @@ async fn follow<K: Watched + 'static>(client: Client, config: watcher::Config, e
                 tracker.handle(event)
             }
             Err(error) => {
+                metrics.watch_error(kind);
                 outage.note(&error);
                 tracker.fail(&error)
             }

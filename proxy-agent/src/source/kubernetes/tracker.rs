@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use kube::runtime::watcher::{Error, Event};
 
 use super::received::Received;
-use crate::model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef};
+use crate::{
+    metrics::Metrics,
+    model::{ClusterEvent, Object, ObjectKind, ObjectName, ObjectRef},
+};
 
 /// Gathers lists until they are whole, and remembers which objects the model has.
 pub(super) struct Tracker {
@@ -14,7 +17,10 @@ pub(super) struct Tracker {
     /// Objects that the model has, so that a malformed update leaves them and a list without them removes them.
     known: BTreeSet<ObjectName>,
     listed: Vec<Object>,
+    listed_malformed: BTreeSet<ObjectName>,
+    /// Objects whose present version cannot be used.
     malformed: BTreeSet<ObjectName>,
+    metrics: Metrics,
 }
 
 /// What the API server sent for one name.
@@ -25,31 +31,35 @@ enum Update {
 }
 
 impl Tracker {
-    pub(super) fn new(kind: ObjectKind) -> Self {
+    pub(super) fn new(kind: ObjectKind, metrics: Metrics) -> Self {
         Self {
             kind,
             has_listed: false,
             known: BTreeSet::new(),
             listed: Vec::new(),
+            listed_malformed: BTreeSet::new(),
             malformed: BTreeSet::new(),
+            metrics,
         }
     }
 
     pub(super) fn handle<K>(&mut self, event: Event<Received<K>>) -> Vec<ClusterEvent> {
-        match event {
+        let events = match event {
             Event::Init => {
                 self.listed.clear();
-                self.malformed.clear();
+                self.listed_malformed.clear();
                 Vec::new()
             }
             Event::InitApply(object) => {
                 self.list(object);
-                Vec::new()
+                return Vec::new();
             }
             Event::InitDone => self.finish_list(),
             Event::Apply(object) => self.apply(object).into_iter().collect(),
             Event::Delete(object) => self.delete(object.name()).into_iter().collect(),
-        }
+        };
+        self.metrics.set_malformed(self.kind, self.malformed.len());
+        events
     }
 
     /// An API server that has no such kind, or does not let us see it, is served without it if that is possible.
@@ -65,15 +75,20 @@ impl Tracker {
         let name = object.name();
         match self.read(&name, object) {
             Update::Object(object) => {
+                self.malformed.remove(&name);
                 self.known.insert(name);
                 Some(ClusterEvent::Apply(object))
             }
             Update::NotOurs => self.delete(name),
-            Update::Malformed => None,
+            Update::Malformed => {
+                self.malformed.insert(name);
+                None
+            }
         }
     }
 
     fn delete(&mut self, name: ObjectName) -> Option<ClusterEvent> {
+        self.malformed.remove(&name);
         let was_known = self.known.remove(&name);
         let reference = ObjectRef {
             kind: self.kind,
@@ -88,7 +103,7 @@ impl Tracker {
             Update::Object(object) => self.listed.push(object),
             Update::NotOurs => {}
             Update::Malformed => {
-                self.malformed.insert(name);
+                self.listed_malformed.insert(name);
             }
         }
     }
@@ -96,8 +111,8 @@ impl Tracker {
     /// A malformed object that the model has cannot be in a `Replace`, and must not go: then the list is sent as differences.
     fn finish_list(&mut self) -> Vec<ClusterEvent> {
         let objects = std::mem::take(&mut self.listed);
-        let malformed = std::mem::take(&mut self.malformed);
-        let kept: BTreeSet<ObjectName> = malformed.intersection(&self.known).cloned().collect();
+        self.malformed = std::mem::take(&mut self.listed_malformed);
+        let kept: BTreeSet<ObjectName> = self.malformed.intersection(&self.known).cloned().collect();
         let is_whole = kept.is_empty();
         let mut names: BTreeSet<_> = objects.iter().map(|object| object.reference().name).collect();
         names.extend(kept);
@@ -122,6 +137,7 @@ impl Tracker {
             Ok(None) => Update::NotOurs,
             Err(error) => {
                 let kind = self.kind;
+                self.metrics.object_error(kind);
                 tracing::error!(
                     "{kind} {name}: {error}; fix it, until then the last good version, if any, stays in use"
                 );
@@ -163,6 +179,10 @@ mod tests {
         serde_json::from_str(&object.to_string()).unwrap()
     }
 
+    fn tracker() -> Tracker {
+        Tracker::new(ObjectKind::Service, Metrics::default())
+    }
+
     /// The events of a list, then of what follows.
     fn listed(tracker: &mut Tracker, objects: Vec<Received<Service>>) -> Vec<String> {
         assert!(tracker.handle(Event::<Received<Service>>::Init).is_empty());
@@ -189,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_list_is_sent_whole_and_at_once() {
-        let mut tracker = Tracker::new(ObjectKind::Service);
+        let mut tracker = tracker();
         let objects = vec![
             service("a", json!(80)),
             service("b", json!("bad")),
@@ -201,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_list_that_was_begun_twice_holds_only_the_second() {
-        let mut tracker = Tracker::new(ObjectKind::Service);
+        let mut tracker = tracker();
         tracker.handle(Event::<Received<Service>>::Init);
         tracker.handle(Event::InitApply(service("a", json!(80))));
         assert_eq!(listed(&mut tracker, vec![service("b", json!(80))]), ["=b"]);
@@ -209,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_malformed_update_leaves_the_last_good_version_also_in_a_new_list() {
-        let mut tracker = Tracker::new(ObjectKind::Service);
+        let mut tracker = tracker();
         listed(
             &mut tracker,
             vec![
@@ -230,9 +250,54 @@ mod tests {
         );
     }
 
+    /// Objects that are malformed at present, and malformed versions so far.
+    fn malformed(metrics: &Metrics) -> [String; 2] {
+        let text = metrics.encode();
+        let of = |name: &str| {
+            let series = format!("{name}{{kind=\"Service\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.unwrap().to_owned()
+        };
+        [
+            of("kubeportal_objects_malformed"),
+            of("kubeportal_object_errors_total"),
+        ]
+    }
+
+    #[test]
+    fn malformed_objects_are_counted_as_long_as_they_are_and_each_version_once() {
+        let metrics = Metrics::default();
+        let mut tracker = Tracker::new(ObjectKind::Service, metrics.clone());
+        let bad = |name| service(name, json!("bad"));
+        listed(&mut tracker, vec![bad("a"), bad("b"), service("c", json!(80))]);
+        assert_eq!(malformed(&metrics), ["2", "2"]);
+        tracker.handle(Event::Apply(bad("c")));
+        assert_eq!(malformed(&metrics), ["3", "3"]);
+        tracker.handle(Event::Apply(service("a", json!(80))));
+        assert_eq!(malformed(&metrics), ["2", "3"]);
+        tracker.handle(Event::Delete(bad("b")));
+        assert_eq!(malformed(&metrics), ["1", "3"]);
+        tracker.handle(Event::Apply(service_at("c", "None", &json!(80))));
+        assert_eq!(malformed(&metrics), ["0", "3"]);
+    }
+
+    #[test]
+    fn what_is_malformed_stays_so_while_a_list_is_on_its_way() {
+        let metrics = Metrics::default();
+        let mut tracker = Tracker::new(ObjectKind::Service, metrics.clone());
+        listed(&mut tracker, vec![service("a", json!("bad"))]);
+        tracker.handle(Event::<Received<Service>>::Init);
+        tracker.handle(Event::InitApply(service("b", json!("bad"))));
+        assert_eq!(malformed(&metrics), ["1", "2"]);
+        tracker.handle(Event::<Received<Service>>::InitDone);
+        assert_eq!(malformed(&metrics), ["1", "2"]);
+        listed(&mut tracker, vec![]);
+        assert_eq!(malformed(&metrics), ["0", "2"]);
+    }
+
     #[test]
     fn an_object_that_is_not_ours_any_more_goes() {
-        let mut tracker = Tracker::new(ObjectKind::Service);
+        let mut tracker = tracker();
         listed(&mut tracker, vec![service("a", json!(80))]);
         let headless = service_at("a", "None", &json!(80));
         assert_eq!(show(&tracker.handle(Event::Apply(headless.clone()))), ["-a"]);

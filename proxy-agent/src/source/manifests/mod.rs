@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{EventSender, weight_faults::WeightFaults};
+use crate::metrics::Metrics;
 
 mod document;
 mod error;
@@ -44,16 +45,16 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Sends a `Replace` of each kind and from then on what changes in `dir`. Ends well when nobody receives any more.
 ///
-/// Broken documents are logged and cost only themselves. A directory that vanishes later is waited for.
+/// Broken documents are logged and counted, and cost only themselves. A directory that vanishes later is waited for.
 ///
 /// # Errors
 /// If `dir` cannot be listed at the start, or the system refuses to watch it.
-pub async fn run(dir: PathBuf, events: EventSender) -> Result<(), ManifestsError> {
+pub async fn run(dir: PathBuf, metrics: Metrics, events: EventSender) -> Result<(), ManifestsError> {
     let changed = Arc::new(Notify::new());
     let mut watcher = watcher(&changed).map_err(|source| watch_error(&dir, source))?;
     let mut shelf = Shelf::default();
     let mut journal = Journal::default();
-    let mut faults = WeightFaults::default();
+    let mut faults = WeightFaults::new(metrics.clone());
     let mut files = look(&mut watcher, &dir).await?;
     loop {
         let mut reading = shelf.read(&files);
@@ -63,6 +64,7 @@ pub async fn run(dir: PathBuf, events: EventSender) -> Result<(), ManifestsError
                 return Ok(());
             }
         }
+        metrics.set_malformed_documents(reading.errors.len());
         journal.tell(reading);
         tokio::select! {
             () = settle(&changed) => {}

@@ -2,13 +2,14 @@
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Intervals, Pass, Schedule};
 use crate::{
-    dataplane::{Applied, ApplyError, Dataplane},
+    dataplane::{Applied, ApplyError, Dataplane, MapUse, Status},
     explain::explain,
+    metrics::Metrics,
     model::{Changes, Cluster, ClusterEvent, Delta, NodeContext, Plan},
     node::NodeFacts,
 };
@@ -22,8 +23,11 @@ pub enum Event {
     Node(NodeFacts),
 }
 
+/// A moment, by the clock that durations are measured with and by the one on the wall.
+pub type Now = (Instant, SystemTime);
+
 /// Owns the dataplane and everything that is known about the cluster.
-pub struct Runner<D, C = fn() -> Instant> {
+pub struct Runner<D, C = fn() -> Now> {
     dataplane: D,
     cluster: Cluster,
     changes: Changes,
@@ -34,19 +38,28 @@ pub struct Runner<D, C = fn() -> Instant> {
     node: Schedule,
     /// When the kernel is looked at next, and how long after that again.
     drift: (Option<Instant>, Duration),
+    metrics: Metrics,
     clock: C,
 }
 
 impl<D: Dataplane> Runner<D> {
     /// `intervals` are those between two passes over the Services.
-    pub fn new(dataplane: D, context: NodeContext, intervals: Intervals) -> Self {
-        Self::with_clock(dataplane, context, intervals, Instant::now)
+    pub fn new(dataplane: D, context: NodeContext, intervals: Intervals, metrics: Metrics) -> Self {
+        Self::with_clock(dataplane, context, intervals, metrics, || {
+            (Instant::now(), SystemTime::now())
+        })
     }
 }
 
-impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
-    /// As [`Runner::new`], by another clock than the machine's monotonic one.
-    pub fn with_clock(dataplane: D, context: NodeContext, intervals: Intervals, clock: C) -> Self {
+impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
+    /// As [`Runner::new`], by another clock than the machine's.
+    pub fn with_clock(
+        dataplane: D,
+        context: NodeContext,
+        intervals: Intervals,
+        metrics: Metrics,
+        clock: C,
+    ) -> Self {
         Self {
             dataplane,
             cluster: Cluster::default(),
@@ -60,6 +73,7 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
                 ..intervals
             }),
             drift: (None, intervals.drift),
+            metrics,
             clock,
         }
     }
@@ -80,9 +94,13 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
 
     fn wait(&self, events: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
         match self.next() {
-            Some(due) => events.recv_timeout(due.saturating_duration_since((self.clock)())),
+            Some(due) => events.recv_timeout(due.saturating_duration_since(self.now())),
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
+    }
+
+    fn now(&self) -> Instant {
+        (self.clock)().0
     }
 
     /// When something is to be done, if nothing happens until then.
@@ -97,7 +115,7 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
     }
 
     fn note(&mut self, event: Event) {
-        let now = (self.clock)();
+        let now = self.now();
         match event {
             Event::Cluster(event) => {
                 let listed = self.cluster.has_listed_all();
@@ -116,27 +134,24 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
     }
 
     fn pass(&mut self) {
-        if self.drift.0.is_some_and(|due| due <= (self.clock)()) {
+        if self.drift.0.is_some_and(|due| due <= self.now()) {
             self.look_for_drift();
         }
-        if let Some(pass) = self.node.is_due((self.clock)()) {
+        if let Some(pass) = self.node.is_due(self.now()) {
             self.apply_node(pass);
         }
-        if let Some(pass) = self
-            .services
-            .is_due((self.clock)())
-            .filter(|_| self.facts.is_some())
-        {
+        if let Some(pass) = self.services.is_due(self.now()).filter(|_| self.facts.is_some()) {
             self.apply_services(pass);
         }
     }
 
     fn look_for_drift(&mut self) {
         let drift = self.dataplane.count_drift();
-        let now = (self.clock)();
+        let now = self.now();
         match drift {
             Ok(0) => {}
             Ok(entries) => {
+                self.metrics.entries_repaired(entries);
                 tracing::warn!(entries, "somebody else has changed the maps; writing them anew");
                 self.request_repair(now);
             }
@@ -156,13 +171,14 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
     fn apply_node(&mut self, pass: Pass) {
         let Some(facts) = &self.facts else { return };
         let result = self.dataplane.apply_node(facts);
-        let now = (self.clock)();
+        let now = self.now();
         match result {
             Ok(()) => {
                 self.warned.node.clear();
                 self.node.succeeded(now, pass, None);
             }
             Err(error) => {
+                self.metrics.sync_failed();
                 warn_once(&mut self.warned.node, &error);
                 self.node.failed(now);
             }
@@ -170,7 +186,7 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
     }
 
     fn apply_services(&mut self, pass: Pass) {
-        let start = (self.clock)();
+        let start = self.now();
         let changes = std::mem::take(&mut self.changes);
         let delta = self.plan.update(&self.cluster, &changes);
         self.report_conflicts(&delta);
@@ -178,15 +194,20 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
             Pass::Full => self.dataplane.apply_all(self.plan.desired()),
             Pass::Changes => self.dataplane.apply_delta(self.plan.desired(), &delta),
         };
-        let now = (self.clock)();
+        let (now, wall) = (self.clock)();
+        let took = now.duration_since(start);
+        self.metrics.sync_ended(pass == Pass::Full, took);
+        self.report_status();
         match result {
             Ok(applied) => {
-                self.report(applied, now.duration_since(start));
+                self.metrics.sync_succeeded(wall);
+                self.report(applied, took);
                 self.warned.services.clear();
                 self.services.succeeded(now, pass, applied.again_in);
                 self.drift.0.get_or_insert(now + self.drift.1);
             }
             Err(error) => {
+                self.metrics.sync_failed();
                 warn_once(&mut self.warned.services, &error);
                 self.services.failed(now);
             }
@@ -201,10 +222,24 @@ impl<D: Dataplane, C: Fn() -> Instant> Runner<D, C> {
         }
     }
 
+    fn report_status(&self) {
+        let Status { unserved, maps } = self.dataplane.status();
+        for (reason, frontends) in unserved {
+            self.metrics.set_unserved(reason, frontends);
+        }
+        for MapUse { name, entries, size } in maps {
+            self.metrics.set_map(name, entries, size);
+        }
+    }
+
     fn report_conflicts(&self, delta: &Delta) {
         let desired = self.plan.desired();
         for conflict in delta.conflicts.iter().flat_map(|key| desired.conflicts(key)) {
             tracing::warn!("{conflict}");
+        }
+        if !delta.conflicts.is_empty() {
+            self.metrics
+                .set_refused(desired.refused.values().map(Vec::len).sum());
         }
     }
 }

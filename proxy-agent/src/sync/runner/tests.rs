@@ -4,12 +4,13 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::{Event, Runner};
+use super::{Event, Now, Runner};
 use crate::{
-    dataplane::{Applied, ApplyError, Dataplane},
+    dataplane::{Applied, ApplyError, Dataplane, Status},
+    metrics::Metrics,
     model::{ClusterEvent, Delta, Desired, NodeContext, Object, ObjectKind, samples},
     node::NodeFacts,
     sync::Intervals,
@@ -23,6 +24,9 @@ const INTERVALS: Intervals = Intervals {
     full: Duration::from_secs(3_600),
     drift: Duration::from_secs(300),
 };
+
+/// What the clock on the wall shows at first.
+const START: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// What a dataplane was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,7 @@ struct Recorder {
     asked: Arc<Mutex<Vec<Asked>>>,
     failures: Arc<Mutex<usize>>,
     drift: Arc<Mutex<usize>>,
+    unserved: Arc<Mutex<usize>>,
 }
 
 impl Recorder {
@@ -75,11 +80,19 @@ impl Dataplane for Recorder {
         self.asked.lock().unwrap().push(Asked::Node);
         Ok(())
     }
+
+    fn status(&self) -> Status {
+        Status {
+            unserved: [("sctp", *self.unserved.lock().unwrap())].into(),
+            maps: Vec::new(),
+        }
+    }
 }
 
 struct Scene {
-    runner: Runner<Recorder, Box<dyn Fn() -> Instant>>,
+    runner: Runner<Recorder, Box<dyn Fn() -> Now>>,
     dataplane: Recorder,
+    metrics: Metrics,
     now: Rc<Cell<Instant>>,
     services: RefCell<u8>,
 }
@@ -88,14 +101,16 @@ impl Scene {
     fn new() -> Self {
         let now = Rc::new(Cell::new(Instant::now()));
         let dataplane = Recorder::default();
-        let clock: Box<dyn Fn() -> Instant> = Box::new({
-            let now = Rc::clone(&now);
-            move || now.get()
+        let clock: Box<dyn Fn() -> Now> = Box::new({
+            let (now, start) = (Rc::clone(&now), now.get());
+            move || (now.get(), START + now.get().duration_since(start))
         });
+        let metrics = Metrics::default();
         let context = NodeContext::default();
         Self {
-            runner: Runner::with_clock(dataplane.clone(), context, INTERVALS, clock),
+            runner: Runner::with_clock(dataplane.clone(), context, INTERVALS, metrics.clone(), clock),
             dataplane,
+            metrics,
             now,
             services: RefCell::new(0),
         }
@@ -139,6 +154,13 @@ impl Scene {
 
 fn list(kind: ObjectKind) -> Event {
     Event::Cluster(ClusterEvent::Replace(kind, Vec::new()))
+}
+
+fn assert_told(metrics: &Metrics, expected: &[&str]) {
+    let text = metrics.encode();
+    for line in expected {
+        assert!(text.lines().any(|told| told == *line), "no {line:?} in\n{text}");
+    }
 }
 
 #[test]
@@ -227,4 +249,59 @@ fn a_look_at_the_kernel_that_fails_leads_to_a_full_pass() {
 fn facts_that_are_as_before_cost_nothing() {
     let mut scene = Scene::at_rest();
     assert_eq!(scene.tell(Event::Node(NodeFacts::default())), []);
+}
+
+#[test]
+fn passes_are_told_with_their_kind_their_result_and_what_the_dataplane_says_of_itself() {
+    let mut scene = Scene::at_rest();
+    assert_told(
+        &scene.metrics,
+        &[
+            "kubeproxy_sync_proxy_rules_duration_seconds_count 1",
+            "kubeproxy_sync_full_proxy_rules_duration_seconds_count 1",
+            "kubeproxy_sync_partial_proxy_rules_duration_seconds_count 0",
+            "kubeproxy_sync_proxy_rules_last_timestamp_seconds 0.0",
+            "kubeportal_frontends_unserved{reason=\"sctp\"} 0",
+        ],
+    );
+    *scene.dataplane.failures.lock().unwrap() = 1;
+    *scene.dataplane.unserved.lock().unwrap() = 4;
+    scene.wait(INTERVALS.retry);
+    scene.add_service();
+    assert_told(
+        &scene.metrics,
+        &[
+            "kubeportal_sync_failures_total 1",
+            "kubeproxy_sync_proxy_rules_last_timestamp_seconds 0.0",
+            "kubeproxy_sync_partial_proxy_rules_duration_seconds_count 1",
+            "kubeportal_frontends_unserved{reason=\"sctp\"} 4",
+        ],
+    );
+    scene.wait(INTERVALS.retry);
+    assert_told(
+        &scene.metrics,
+        &[
+            "kubeproxy_sync_full_proxy_rules_duration_seconds_count 2",
+            "kubeproxy_sync_proxy_rules_last_timestamp_seconds 2.05",
+        ],
+    );
+}
+
+#[test]
+fn what_is_repaired_and_who_is_refused_are_told() {
+    let mut scene = Scene::at_rest();
+    *scene.dataplane.drift.lock().unwrap() = 3;
+    scene.wait(INTERVALS.drift);
+    let mut thief = samples::service("default/zzz", "10.96.0.99");
+    thief.external_ips = vec!["10.96.0.0".parse().unwrap()];
+    scene.add_service();
+    scene.tell(Event::Cluster(ClusterEvent::Apply(Object::Service(thief))));
+    scene.wait(INTERVALS.min);
+    assert_told(
+        &scene.metrics,
+        &[
+            "kubeportal_map_entries_repaired_total 3",
+            "kubeportal_frontends_refused 1",
+        ],
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use proxy_agent::{model::Cluster, source::manifests};
+use proxy_agent::{metrics::Metrics, model::Cluster, source::manifests};
 use tempfile::TempDir;
 use tokio::{runtime, sync::mpsc, time::timeout};
 
@@ -15,7 +15,7 @@ pub(crate) fn read(yaml: &str) -> Cluster {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let source = tokio::spawn(manifests::run(dir.path().to_owned(), sender));
+        let source = tokio::spawn(manifests::run(dir.path().to_owned(), Metrics::default(), sender));
         let mut cluster = Cluster::default();
         while !cluster.has_listed_all() {
             let event = timeout(PATIENCE, events.recv())

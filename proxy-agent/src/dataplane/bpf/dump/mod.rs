@@ -35,7 +35,7 @@ pub fn services(pins: &PinDir) -> Result<Vec<ServiceRow>> {
     Ok(rows)
 }
 
-/// The Service ports that are not served, or not entirely.
+/// The Service ports that are not served.
 ///
 /// # Errors
 /// When nothing is pinned there, or it can't be read.

@@ -74,23 +74,48 @@ pub struct Unserved {
     pub service: String,
     /// The frontend's address, port and protocol.
     pub frontend: String,
-    /// What it asks for.
-    pub reason: &'static str,
-    /// Whether the frontend is served apart from that.
-    pub partly: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What a frontend asks for and the programs cannot give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The protocol.
+    Sctp,
+    /// Packets to the address `0.0.0.0` or `::`.
+    UnspecifiedAddress,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sctp, Self::UnspecifiedAddress];
+
+    /// In one word, for programs: it stays the same from version to version.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sctp => "sctp",
+            Self::UnspecifiedAddress => "unspecified-address",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sctp => "SCTP needs the iptables dataplane",
+            Self::UnspecifiedAddress => "the unspecified address is no destination",
+        })
+    }
 }
 
 impl Unserved {
-    fn new(
-        key: &model::FrontendKey,
-        frontend: &model::Frontend,
-        (reason, partly): (&'static str, bool),
-    ) -> Self {
+    fn new(key: &model::FrontendKey, frontend: &model::Frontend, reason: Reason) -> Self {
         Self {
             service: frontend.service_port.to_string(),
             frontend: key.to_string(),
             reason,
-            partly,
         }
     }
 }
@@ -101,10 +126,8 @@ impl fmt::Display for Unserved {
             service,
             frontend,
             reason,
-            partly,
         } = self;
-        let how = if *partly { "served without" } else { "not served:" };
-        write!(f, "{service} at {frontend} is {how} {reason}")
+        write!(f, "{service} at {frontend} is not served: {reason}")
     }
 }
 
@@ -223,7 +246,7 @@ impl<'a> Encoder<'a> {
             self.contents.unserved.insert(key.clone(), unserved);
         }
         let value = wanted
-            .filter(|_| limitation.is_none_or(|(_, partly)| partly))
+            .filter(|_| limitation.is_none())
             .map(|frontend| self.value(key, frontend));
         match key.address.family() {
             Family::V4 => put_frontend(key, value, &mut self.contents.v4, &mut self.gone.frontends4),
@@ -282,12 +305,10 @@ fn limits(id: &ServicePortId) -> Limits {
     }
 }
 
-fn limitation(key: &model::FrontendKey) -> Option<(&'static str, bool)> {
+fn limitation(key: &model::FrontendKey) -> Option<Reason> {
     match key.address {
-        _ if key.protocol == Protocol::Sctp => Some(("SCTP needs the iptables dataplane", false)),
-        FrontendAddress::Ip(address) if address.is_unspecified() => {
-            Some(("the unspecified address is no destination", false))
-        }
+        _ if key.protocol == Protocol::Sctp => Some(Reason::Sctp),
+        FrontendAddress::Ip(address) if address.is_unspecified() => Some(Reason::UnspecifiedAddress),
         _ => None,
     }
 }

@@ -20,10 +20,11 @@ use super::{
     encode::{Contents, FamilyContents, Gone},
     ids::{Ids, ListOwner},
     maps::{MapError, RangeKey},
+    object::MapSizes,
     tracked_map::{TrackedMap, Writes},
 };
 use crate::{
-    dataplane::Applied,
+    dataplane::{Applied, MapUse},
     model::{Family, Scope},
 };
 
@@ -137,6 +138,21 @@ impl Maps {
         let node = self.settings.count_drift()? + self.interfaces.count_drift()?;
         let names = self.services.count_drift()?;
         Ok(node + names + self.v4.count_drift()? + self.v6.count_drift()?)
+    }
+
+    /// How full the maps are that grow with the cluster, if they have these sizes. `LIST_MEMBERS` are as full as `ENDPOINTS`.
+    #[must_use]
+    pub fn uses(&self, sizes: MapSizes) -> Vec<MapUse> {
+        let Self { v4, v6, .. } = self;
+        [
+            ("FRONTENDS4", v4.frontends.known().len(), sizes.frontends),
+            ("FRONTENDS6", v6.frontends.known().len(), sizes.frontends),
+            ("ENDPOINTS4", v4.endpoints.known().len(), sizes.endpoints),
+            ("ENDPOINTS6", v6.endpoints.known().len(), sizes.endpoints),
+            ("SERVICES", self.services.known().len(), sizes.services),
+        ]
+        .map(|(name, entries, size)| MapUse { name, entries, size })
+        .to_vec()
     }
 
     fn applied(&mut self, retired: &Retired) -> Applied {
