@@ -40,6 +40,7 @@ mod live_change;
 mod map_sizes;
 mod new_pod;
 mod node_changes;
+mod node_flags;
 mod node_port;
 mod reload;
 mod restart;
