@@ -32,6 +32,7 @@ mod attachment;
 mod bridge;
 mod cleanup;
 mod cluster_ip;
+mod drift;
 mod external_ip;
 mod hairpin;
 mod harness_itself;
