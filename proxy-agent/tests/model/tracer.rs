@@ -1,6 +1,10 @@
 //! What `Desired` says about one packet, written from kube-proxy's rules and not from any dataplane.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use proxy_agent::model::{
     Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, LocalTraffic, Masquerade, WhenEmpty,
@@ -21,11 +25,12 @@ pub(crate) enum Outcome {
     NoMatch,
 }
 
-/// An endpoint, and whether the client's address is replaced on the way to it.
+/// An endpoint, its weight among those of the outcome, and whether the client's address is replaced on the way to it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     pub(crate) address: IpAddr,
     pub(crate) port: u16,
+    pub(crate) weight: u16,
     pub(crate) masquerade: bool,
 }
 
@@ -52,10 +57,9 @@ pub(crate) fn trace(desired: &Desired, packet: &Packet) -> Outcome {
         _ if !is_let_in(frontend, packet.source) => Outcome::Drop,
         (true, WhenEmpty::Drop) => Outcome::Drop,
         (false, _) => {
-            let targets = list
-                .endpoints
-                .iter()
-                .map(|at| target(at, frontend, &client, packet));
+            // An endpoint of weight 0 gets no new flow.
+            let chosen = list.endpoints.iter().filter(|at| at.weight > 0);
+            let targets = chosen.map(|at| target(at, frontend, &client, packet));
             Outcome::Forward(targets.collect())
         }
     }
@@ -116,11 +120,13 @@ fn target(endpoint: &Endpoint, frontend: &Frontend, client: &Client, packet: &Pa
     Target {
         address: endpoint.address,
         port: endpoint.port,
+        weight: endpoint.weight,
         masquerade: by_rule || endpoint.address == packet.source,
     }
 }
 
-/// `10.180.0.1:80, 10.180.2.1:80 masquerade`; with one who talks to itself, `10.180.0.1:80 hairpin, 10.180.2.1:80`.
+/// `10.180.0.1:80, 10.180.2.1:80 masquerade`; with one who talks to itself, `10.180.0.1:80 hairpin, 10.180.2.1:80`; with weights,
+/// `10.180.0.1:80 x3, 10.180.2.1:80`.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let targets = match self {
@@ -130,16 +136,15 @@ impl fmt::Display for Outcome {
             Self::Forward(targets) => targets,
         };
         let all = targets.iter().all(|target| target.masquerade);
-        let words = targets.iter().map(
-            |Target {
-                 address,
-                 port,
-                 masquerade,
-             }| {
-                let hairpin = if *masquerade && !all { " hairpin" } else { "" };
-                format!("{}{hairpin}", std::net::SocketAddr::new(*address, *port))
-            },
-        );
+        let words = targets.iter().map(|target| {
+            let at = SocketAddr::new(target.address, target.port);
+            let weight = match target.weight {
+                1 => String::new(),
+                weight => format!(" x{weight}"),
+            };
+            let hairpin = if target.masquerade && !all { " hairpin" } else { "" };
+            format!("{at}{weight}{hairpin}")
+        });
         f.write_str(&words.collect::<Vec<_>>().join(", "))?;
         f.write_str(if all { " masquerade" } else { "" })
     }

@@ -96,7 +96,11 @@ fn endpoints(text: &mut String, key: &ListKey, list: &EndpointList) -> fmt::Resu
     )?;
     let mut left: f64 = list.endpoints.iter().map(|at| f64::from(at.weight)).sum();
     for at in &list.endpoints {
-        let probability = f64::from(at.weight) / left;
+        let probability = if at.weight == 0 {
+            0.0
+        } else {
+            f64::from(at.weight) / left
+        };
         left -= f64::from(at.weight);
         let local = if at.local { ", here" } else { "" };
         writeln!(

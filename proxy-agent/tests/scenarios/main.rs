@@ -44,6 +44,7 @@ scenarios! {
     source_ranges
     terminating_only
     topology_hints
+    weights
     what_is_not_served
 }
 

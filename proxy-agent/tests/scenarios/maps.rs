@@ -15,7 +15,7 @@ use proxy_agent::dataplane::bpf::{
 };
 use proxy_common::{
     Addr4, Addr6, Address, Endpoint, EndpointKey, Frontend, FrontendFlags, FrontendKey, Limits, MemberKey,
-    ServiceName,
+    ServiceName, select::ALWAYS,
 };
 
 /// What stands in the maps that the agent opens.
@@ -135,7 +135,8 @@ impl<A: Address + Send> Family<A> {
             let at = SocketAddr::new(endpoint.address().to_ip(), endpoint.port().get());
             let member = members.get(&MemberKey::new(list, endpoint.address(), endpoint.port()));
             assert_eq!(member, Some(&slot), "list {list}: {at} is a member");
-            writeln!(text, "{family} list {list} slot {slot}: {at}")?;
+            let share = share_in_words(endpoint.threshold(), endpoint.alias());
+            writeln!(text, "{family} list {list} slot {slot}: {at}{share}")?;
         }
         assert_eq!(
             members.len(),
@@ -168,6 +169,13 @@ fn frontend_in_words(frontend: &Frontend) -> String {
         words.push(format!("for pods list {} of {}", pods.id, pods.len));
     }
     words.join(", ")
+}
+
+fn share_in_words(threshold: u32, alias: u32) -> String {
+    match threshold {
+        ALWAYS => String::new(),
+        _ => format!(", {threshold} of 2^32 of its slot, the rest to slot {alias}"),
+    }
 }
 
 fn limits_in_words(limits: Limits) -> String {

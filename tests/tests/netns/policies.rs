@@ -114,6 +114,24 @@ fn a_client_with_session_affinity_keeps_its_endpoint(variant: Variant) {
     }
 }
 
+#[test]
+fn a_client_keeps_its_endpoint_when_the_agent_is_killed_and_starts_again() {
+    let world = World::start(TcAttach::Auto).unwrap();
+    let service = on_both_nodes(&world, crate::IPV4_TCP, "sessionAffinity: ClientIP");
+    let [one, _] = &world.topology.nodes;
+    let clients = [&one.pods[1], &one.pods[2]];
+    let meet = |client: &Host| {
+        let answers = answers(client, crate::IPV4_TCP, service.vip());
+        assert_eq!(servers(&answers).len(), 1, "{answers:?}");
+        answers[0].server.clone()
+    };
+    let before = clients.map(meet);
+    for _ in 0..5 {
+        world.agents[0].restart_with(&[]).unwrap();
+        assert_eq!(clients.map(meet), before);
+    }
+}
+
 /// With TCP: a UDP flow keeps what it began with.
 const VARIANTS: [Variant; 2] = [crate::IPV4_TCP, crate::IPV6_TCP];
 

@@ -4,7 +4,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select, test_runner:
 use thin_vec::thin_vec;
 
 use super::super::{
-    ClusterEvent, EndpointSlice, FrontendKind, Node, Object, ObjectKind, ObjectRef, Service, TrafficPolicy,
+    ClusterEvent, EndpointSelector, EndpointSlice, FrontendKind, Node, Object, ObjectKind, ObjectRef,
+    Service, TrafficPolicy, WeightRule, Weights,
     samples::{self, HERE, name, port},
 };
 use super::*;
@@ -25,10 +26,10 @@ fn any_service() -> impl Strategy<Value = Service> {
         vec(port, 1..3),
         policy(),
         policy(),
-        option::of(1..3_u32),
+        (option::of(1..3_u32), any_weights()),
     )
         .prop_map(
-            |(index, cluster_ips, external_ip, ports, internal, external, affinity)| {
+            |(index, cluster_ips, external_ip, ports, internal, external, (affinity, weights))| {
                 let parse = |text: &str| text.parse().unwrap();
                 let ports = ports.into_iter().map(|(name, number, node_port)| {
                     let spec = port_spec(name, number);
@@ -43,10 +44,26 @@ fn any_service() -> impl Strategy<Value = Service> {
                     session_affinity: affinity,
                     source_ranges: vec!["192.168.0.0/24".parse().unwrap()],
                     load_balancer_ips: vec!["203.0.113.9".parse().unwrap()],
+                    weights,
                     ..samples::service(&format!("default/web-{index}"), "10.96.0.1")
                 }
             },
         )
+}
+
+fn any_weights() -> impl Strategy<Value = Weights> {
+    let selectors = vec![
+        EndpointSelector::All,
+        EndpointSelector::address([10, 0, 0, 1].into()),
+        EndpointSelector::Node(HERE.to_owned()),
+    ];
+    let rule = (select(selectors), select(vec![0, 1, 5]));
+    let rule = rule.prop_map(|(selector, weight)| WeightRule { selector, weight });
+    prop_oneof![
+        1 => Just(Weights::default()),
+        1 => Just(Weights::malformed("odd".to_owned())),
+        3 => vec(rule, 1..3).prop_map(Weights::new),
+    ]
 }
 
 fn port_spec(name: &str, number: u16) -> super::super::ServicePortSpec {
@@ -88,6 +105,33 @@ fn any_node() -> impl Strategy<Value = Node> {
     })
 }
 
+/// Something happens to any object, or a Service that there may be changes in nothing but its weights.
+#[derive(Clone, Debug)]
+enum Step {
+    Event(ClusterEvent),
+    Reweigh(ObjectName, Weights),
+}
+
+impl Step {
+    fn event(self, cluster: &Cluster) -> Option<ClusterEvent> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Reweigh(name, weights) => cluster.services.get(&name).map(|service| {
+                let service = service.clone();
+                ClusterEvent::Apply(Object::Service(Service { weights, ..service }))
+            }),
+        }
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let service = (0..4_u8).prop_map(|index| name(&format!("default/web-{index}")));
+    prop_oneof![
+        4 => any_event().prop_map(Step::Event),
+        1 => (service, any_weights()).prop_map(|(name, weights)| Step::Reweigh(name, weights)),
+    ]
+}
+
 fn any_event() -> impl Strategy<Value = ClusterEvent> {
     let delete = |kind: ObjectKind, name: ObjectName| ClusterEvent::Delete(ObjectRef { kind, name });
     prop_oneof![
@@ -122,14 +166,15 @@ proptest! {
 
     #[test]
     fn step_by_step_is_what_computing_anew_says_and_the_delta_names_what_differs(
-        bursts in vec(vec(any_event(), 1..4), 1..12),
+        bursts in vec(vec(any_step(), 1..4), 1..12),
     ) {
         let mut cluster = Cluster::default();
         let mut plan = Plan::new(context());
         for burst in bursts {
             let before = plan.desired().clone();
             let mut changes = Changes::default();
-            for event in burst {
+            for step in burst {
+                let Some(event) = step.event(&cluster) else { continue };
                 changes.merge(cluster.handle(event));
             }
             let delta = plan.update(&cluster, &changes);

@@ -73,7 +73,11 @@ impl<'a> Walk<'a> {
         met.insert(self.kind_of_flow());
         met.insert(door.name());
         let masquerade = self.masquerade(service, door, client, met);
-        let targets = chosen.iter().map(|entry| self.target(entry, masquerade, met));
+        let weighted = self.weighted(service, &chosen, met);
+        let targets = weighted.iter().map(|(entry, weight)| Target {
+            weight: *weight,
+            ..self.target(entry, masquerade, met)
+        });
         Outcome::Forward(targets.collect())
     }
 
@@ -138,6 +142,7 @@ impl<'a> Walk<'a> {
         Target {
             address: entry.said.address,
             port: entry.port,
+            weight: 1,
             masquerade: masquerade || is_hairpin,
         }
     }

@@ -17,6 +17,7 @@ mod door;
 mod endpoints;
 mod packets;
 mod reach;
+mod weights;
 mod world;
 
 /// The same cases in every run, so that what passes passes again; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for others.

@@ -12,7 +12,10 @@ use super::{
 };
 
 /// What the oracle must have met.
-const SITUATIONS: [&str; 41] = [
+const SITUATIONS: [&str; 44] = [
+    "all weights are 0",
+    "some weights are 0",
+    "unequal weights",
     "SCTP over IPv4",
     "SCTP over IPv6",
     "TCP over IPv4",

@@ -10,8 +10,9 @@ use proptest::{
     sample::{select, subsequence},
 };
 use proxy_agent::model::{
-    Cluster, ClusterEvent, DetectLocal, EndpointSlice, Family, Node, NodeContext, NodePortAddresses, Object,
-    ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, Weights,
+    Cluster, ClusterEvent, DetectLocal, EndpointSelector, EndpointSlice, Family, Node, NodeContext,
+    NodePortAddresses, Object, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
+    TrafficPolicy, WeightRule, Weights,
 };
 
 /// All that decides where packets go on a node.
@@ -21,6 +22,8 @@ pub(super) struct World {
     pub(super) services: BTreeMap<ObjectName, Service>,
     pub(super) slices: BTreeMap<ObjectName, EndpointSlice>,
     pub(super) nodes: BTreeMap<String, Node>,
+    /// The rules in the Services' annotations.
+    pub(super) weights: BTreeMap<ObjectName, Vec<WeightRule>>,
 }
 
 impl World {
@@ -98,21 +101,29 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         option::weighted(0.9, node(HERE)),
         option::weighted(0.3, node(THERE)),
     );
-    (context(), services, slices, nodes).prop_map(|(context, mut services, mut slices, nodes)| {
-        services
-            .iter_mut()
-            .for_each(|(name, service)| service.name = name.clone());
-        slices
-            .iter_mut()
-            .for_each(|(name, slice)| slice.name = name.clone());
-        let nodes = [nodes.0, nodes.1].into_iter().flatten();
-        World {
-            context,
-            services,
-            slices,
-            nodes: nodes.map(|node| (node.name.clone(), node)).collect(),
-        }
-    })
+    let weights = btree_map(select(&SERVICES[..]).prop_map(name), weight_rules(), 0..4);
+    (context(), services, slices, nodes, weights).prop_map(
+        |(context, mut services, mut slices, nodes, weights)| {
+            services.iter_mut().for_each(|(name, service)| {
+                service.name = name.clone();
+                service.weights = weights
+                    .get(name)
+                    .cloned()
+                    .map_or_else(Weights::default, Weights::new);
+            });
+            slices
+                .iter_mut()
+                .for_each(|(name, slice)| slice.name = name.clone());
+            let nodes = [nodes.0, nodes.1].into_iter().flatten();
+            World {
+                context,
+                services,
+                slices,
+                nodes: nodes.map(|node| (node.name.clone(), node)).collect(),
+                weights,
+            }
+        },
+    )
 }
 
 fn context() -> impl Strategy<Value = NodeContext> {
@@ -171,7 +182,7 @@ fn cluster_ips() -> impl Strategy<Value = Vec<IpAddr>> {
 
 fn service() -> impl Strategy<Value = Service> {
     let policy = || select(vec![TrafficPolicy::Cluster, TrafficPolicy::Local]);
-    let addresses = (cluster_ips(), vips(0..2), vips(0..3));
+    let addresses = (cluster_ips(), vips(0..2), vips(0..4));
     let ranges = prop_oneof![1 => Just(Vec::new()), 2 => subsequence(RANGES.to_vec(), 1..=2)];
     let facts = (option::of(1..86_401_u32), option::of(32_000..32_002_u16));
     (addresses, ports(service_port), policy(), policy(), ranges, facts).prop_map(
@@ -228,7 +239,7 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
     let hints = select(&[Hints::None, Hints::Zones, Hints::Zones, Hints::Both, Hints::Both][..]);
     let endpoints = select(&Family::ALL[..]).prop_flat_map(move |family| (Just(family), hints.clone()));
     let endpoints =
-        endpoints.prop_flat_map(|(family, hints)| (Just(family), vec(endpoint(family, hints), 0..4)));
+        endpoints.prop_flat_map(|(family, hints)| (Just(family), vec(endpoint(family, hints), 0..6)));
     (select(vec!["a", "a", "b"]), ports, endpoints).prop_map(|(service, ports, (family, endpoints))| {
         EndpointSlice {
             name: name(SLICES[0]),
@@ -238,6 +249,21 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
             endpoints,
         }
     })
+}
+
+/// Many of them 0, so that whole lists are.
+fn weight_rules() -> impl Strategy<Value = Vec<WeightRule>> {
+    let selectors = vec![
+        EndpointSelector::All,
+        EndpointSelector::Network(parse("10.0.0.1/32")),
+        EndpointSelector::Network(parse("fd00:10::/127")),
+        EndpointSelector::Pod("web-1".to_owned()),
+        EndpointSelector::PodPrefix("web-".to_owned()),
+        EndpointSelector::Node(HERE.to_owned()),
+    ];
+    let rule = (select(selectors), select(vec![0, 0, 3, u16::MAX]));
+    let rule = rule.prop_map(|(selector, weight)| WeightRule { selector, weight });
+    vec(rule, 1..4)
 }
 
 /// What the slice controller has hinted for a slice; sometimes an endpoint lacks its hint.
@@ -264,8 +290,9 @@ fn endpoint(family: Family, hinted: Hints) -> impl Strategy<Value = SliceEndpoin
         Hints::Zones => (Just(Vec::new()).boxed(), hints(["a", "b"]).boxed()),
         Hints::Both => (hints([HERE, THERE]).boxed(), hints(["a", "b"]).boxed()),
     };
-    (1..4_u8, node, conditions, hints).prop_map(move |(host, node, (ready, serving, terminating), hints)| {
-        SliceEndpoint {
+    let pod = select(vec![None, Some("web-1"), Some("web-2"), Some("canary")]);
+    (1..4_u8, node, conditions, hints, pod).prop_map(
+        move |(host, node, (ready, serving, terminating), hints, pod)| SliceEndpoint {
             address: match family {
                 Family::V4 => [10, 0, 0, host].into(),
                 Family::V6 => [0xfd00, 0x10, 0, 0, 0, 0, 0, u16::from(host)].into(),
@@ -276,9 +303,9 @@ fn endpoint(family: Family, hinted: Hints) -> impl Strategy<Value = SliceEndpoin
             node_name: node.map(Into::into),
             node_hints: hints.0.into(),
             zone_hints: hints.1.into(),
-            pod: None,
-        }
-    })
+            pod: pod.map(Into::into),
+        },
+    )
 }
 
 fn hints(all: [&'static str; 2]) -> impl Strategy<Value = Vec<String>> {

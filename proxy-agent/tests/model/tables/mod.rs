@@ -16,3 +16,4 @@ mod slices;
 mod terminating;
 mod topology;
 mod traffic_policy;
+mod weights;
