@@ -4,6 +4,7 @@
 
 mod agent_killed;
 mod compaction;
+mod config_file;
 mod first_contact;
 mod odd_objects;
 mod outage;
