@@ -6,6 +6,7 @@ mod agent_killed;
 mod compaction;
 mod config_file;
 mod first_contact;
+mod half_open;
 mod odd_objects;
 mod outage;
 mod own_service;
