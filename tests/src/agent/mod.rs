@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -162,6 +162,23 @@ impl Agent {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// Waits until it ends by itself; then [`run`](Self::run) may start it again.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or does not end in time.
+    pub fn wait_for_end(&self) -> Result<ExitStatus> {
+        let mut running = self.child();
+        let child = running
+            .as_mut()
+            .with_context(|| format!("no agent runs on {}", self.node))?;
+        let status = wait::until("the agent ends", READY, || {
+            child.try_wait()?.context("it goes on")
+        })?;
+        *running = None;
+        Ok(status)
     }
 
     /// Sends it a signal: SIGSTOP keeps it from doing anything until SIGCONT.

@@ -9,6 +9,8 @@ pub enum Source {
     Manifests(PathBuf),
     /// The API server that a kubeconfig names.
     Kubeconfig(PathBuf),
+    /// The API server that kube-proxy's configuration file leads to.
+    Config(PathBuf),
 }
 
 impl Source {
@@ -17,6 +19,7 @@ impl Source {
         match self {
             Self::Manifests(directory) => ["--manifests".as_ref(), directory.as_os_str()],
             Self::Kubeconfig(file) => ["--kubeconfig".as_ref(), file.as_os_str()],
+            Self::Config(file) => ["--config".as_ref(), file.as_os_str()],
         }
     }
 }

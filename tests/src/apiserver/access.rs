@@ -11,24 +11,39 @@ pub const AGENT_USER: &str = "system:serviceaccount:kube-system:kube-portal";
 const NAME: &str = "kube-portal";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
+/// What the agent lists and watches: API groups and resources.
+pub const RESOURCES: [(&str, &str); 4] = [
+    ("", "nodes"),
+    ("", "services"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("networking.k8s.io", "servicecidrs"),
+];
+
 /// Lets the agent list and watch what it needs.
 ///
 /// # Errors
 ///
 /// The API server refuses.
 pub fn allow_agent(admin: &Client) -> Result<()> {
-    admin.apply(&json!({
-        "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": {"name": NAME},
-        "rules": [
-            {"apiGroups": [""], "resources": ["services", "nodes"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": ["list", "watch"]},
-        ],
-    }))?;
+    allow_resources(admin, &RESOURCES)?;
     admin.apply(&json!({
         "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": NAME},
         "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": NAME},
         "subjects": [{"kind": "User", "apiGroup": RBAC, "name": AGENT_USER}],
+    }))?;
+    Ok(())
+}
+
+/// Lets the agent list and watch only these of the [`RESOURCES`].
+///
+/// # Errors
+///
+/// The API server refuses.
+pub fn allow_resources(admin: &Client, resources: &[(&str, &str)]) -> Result<()> {
+    let rule = |(group, resource): &(&str, &str)| json!({"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]});
+    let rules: Vec<_> = resources.iter().map(rule).collect();
+    admin.apply(&json!({
+        "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": {"name": NAME}, "rules": rules,
     }))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A topology with an API server on `node2` and an agent on `node1` that follows it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -62,6 +62,18 @@ impl Cluster {
     /// As [`Agent::start`].
     pub fn start_agent(&self, node: &Host) -> Result<Agent> {
         start_agent(&self.server, node, &self.scratch)
+    }
+
+    /// As [`start_agent`](Self::start_agent), with kube-proxy's configuration file, and gives the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Agent::start`].
+    pub fn start_configured_agent(&self, node: &Host, config: &str) -> Result<(Agent, PathBuf)> {
+        let file = self.scratch.path().join(format!("{}.config.yaml", node.name));
+        fs::write(&file, config)?;
+        let agent = Agent::start_from(Source::Config(file.clone()), node, &self.scratch, TcAttach::Auto)?;
+        Ok((agent, file))
     }
 
     /// Creates a namespace of Kubernetes, so that a test has its Services for itself.

@@ -19,7 +19,7 @@ mod process;
 mod server;
 mod shared;
 
-pub use access::{AGENT_USER, allow_agent};
+pub use access::{AGENT_USER, RESOURCES, allow_agent, allow_resources};
 pub use binaries::{Binaries, find};
 pub use client::{Client, api, refusal};
 pub use cluster::{Cluster, expect, lines};

@@ -4,7 +4,9 @@
 
 mod agent_killed;
 mod compaction;
+mod config_file;
 mod first_contact;
+mod half_open;
 mod metrics;
 mod odd_objects;
 mod outage;

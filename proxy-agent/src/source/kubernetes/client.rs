@@ -156,6 +156,8 @@ where
     connector.set_keepalive(Some(SILENCE));
     connector.set_keepalive_interval(Some(PROBE_INTERVAL));
     connector.set_keepalive_retries(Some(SILENT_PROBES));
+    // No probes are sent while a request waits for its acknowledgement: it would be sent again for a quarter of an hour.
+    connector.set_tcp_user_timeout(Some(SILENCE + PROBE_INTERVAL * SILENT_PROBES));
     let https = config.rustls_https_connector_with_connector(connector)?;
     let http = legacy::Client::builder(TokioExecutor::new()).build(https);
     let service = ServiceBuilder::new()
