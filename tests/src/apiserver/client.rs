@@ -68,6 +68,20 @@ impl Client {
         .map(drop)
     }
 
+    /// Posts a question, such as a `SelfSubjectRulesReview`, and gives it back with the answer in `status`.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn ask(&self, question: &Value) -> Result<Value> {
+        let dynamic: DynamicObject = serde_json::from_value(question.clone())?;
+        let answer = self.session(async |client| {
+            let api = api(client, question)?;
+            Ok(api.create(&PostParams::default(), &dynamic).await?)
+        })?;
+        Ok(serde_json::to_value(answer)?)
+    }
+
     /// Writes the `status` of an object, which [`apply`](Self::apply) leaves alone.
     ///
     /// # Errors

@@ -4,10 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use harness::{
-    apiserver::{Client, Cluster, RESOURCES, allow_agent, allow_resources, api, find, refusal, shared},
+    apiserver::{Client, Cluster, RESOURCES, allow_agent, allow_resources, find, refusal, shared},
     wait,
 };
-use kube::{api::PostParams, core::DynamicObject};
 use serde_json::{Value, json};
 
 /// How long the API server may take to act on other rights.
@@ -114,16 +113,12 @@ fn rights(user: &Client) -> Result<BTreeSet<String>> {
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "metadata": {},
         "spec": {"namespace": "default"},
     });
-    let object: DynamicObject = serde_json::from_value(review.clone())?;
-    let answer = user.session(async |client| {
-        let api = api(client, &review)?;
-        Ok(api.create(&PostParams::default(), &object).await?)
-    })?;
+    let answer = user.ask(&review)?;
     let words = |value: &Value| -> Vec<String> {
         let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
         texts.map(str::to_owned).collect()
     };
-    let rules = answer.data["status"]["resourceRules"].as_array().cloned();
+    let rules = answer["status"]["resourceRules"].as_array().cloned();
     let mut rights = BTreeSet::new();
     for rule in rules.unwrap_or_default() {
         for group in words(&rule["apiGroups"]) {
