@@ -27,7 +27,7 @@ mod family;
 mod flow;
 mod lookup;
 mod open;
-mod reject;
+pub mod reject;
 pub mod rewrite;
 mod snat;
 
