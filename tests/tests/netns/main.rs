@@ -39,6 +39,7 @@ mod large_writes;
 mod live_change;
 mod map_sizes;
 mod new_pod;
+mod no_endpoints;
 mod node_changes;
 mod node_port;
 mod reload;
