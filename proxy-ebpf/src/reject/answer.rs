@@ -110,7 +110,7 @@ impl Answer {
             40
         } else {
             // The verifier does not know how long the header is: at most 60 bytes.
-            (packet.l4 - packet.l3) as u32 & 0x3c
+            small(packet.l4 - packet.l3) & 0x3c
         };
         let len = header + QUOTED_TRANSPORT;
         let to = self.words[transport::<F>() + 2..].as_mut_ptr().cast::<c_void>();
@@ -131,9 +131,9 @@ impl Answer {
         let size = size_of::<F::Address>();
         let (source, destination) = (packet.l3 + F::ADDRESSES, packet.l3 + F::ADDRESSES + size);
         let to = self.words[addresses::<F>()..].as_mut_ptr().cast::<c_void>();
-        load(ctx, destination, to, size as u32)?;
+        load(ctx, destination, to, small(size))?;
         // SAFETY: the words have room for both addresses.
-        load(ctx, source, unsafe { to.add(size) }, size as u32)?;
+        load(ctx, source, unsafe { to.add(size) }, small(size))?;
         let protocol = u32::from(protocol);
         if F::IPV6 {
             self.words[0] = 0x6000_0000_u32.to_be();
@@ -180,7 +180,7 @@ fn acknowledged<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> 
         u32::from(u16::from_be(ctx.skb.load(packet.l3 + 4)?))
     } else {
         let total = u32::from(u16::from_be(ctx.skb.load(packet.l3 + 2)?));
-        total.saturating_sub((packet.l4 - packet.l3) as u32)
+        total.saturating_sub(small(packet.l4 - packet.l3))
     };
     Ok(sequence
         .wrapping_add(1)
@@ -190,7 +190,7 @@ fn acknowledged<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> 
 #[inline(always)]
 fn load(ctx: &TcContext, offset: usize, to: *mut c_void, len: u32) -> Result<(), i64> {
     // SAFETY: `len` bytes from `to` on are writable: the verifier proves it.
-    match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), offset as u32, to, len) } {
+    match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), small(offset), to, len) } {
         0 => Ok(()),
         error => Err(error),
     }
@@ -205,7 +205,7 @@ fn pseudo_header(protocol: u8, len: u32) -> u32 {
 /// Bytes of both addresses, which stand right before the transport header.
 #[inline(always)]
 const fn pseudo_header_len<F: Family>() -> u32 {
-    2 * size_of::<F::Address>() as u32
+    small(2 * size_of::<F::Address>())
 }
 
 #[inline(always)]
@@ -223,4 +223,13 @@ const fn addresses<F: Family>() -> usize {
 #[inline(always)]
 const fn transport<F: Family>() -> usize {
     header_len::<F>() as usize / 4
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a place in the headers of a packet"
+)]
+#[inline(always)]
+const fn small(number: usize) -> u32 {
+    number as u32
 }
