@@ -57,6 +57,9 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
     /// What a checksum over this address changes by when it becomes `new`; see [`csum::diff`].
     fn csum_diff(self, new: Self) -> u32;
 
+    /// Whether a host can have it: neither the any-address nor multicast, broadcast or reserved (class E).
+    fn is_unicast(self) -> bool;
+
     /// Whether both have the same bits where `mask` has one.
     fn is_equal_under(self, mask: Self, other: Self) -> bool;
 }
@@ -125,6 +128,11 @@ impl Address for Addr4 {
     }
 
     #[inline(always)]
+    fn is_unicast(self) -> bool {
+        self.words()[0] != 0 && self.octets[0] < 224
+    }
+
+    #[inline(always)]
     fn is_equal_under(self, mask: Self, other: Self) -> bool {
         (self.words()[0] ^ other.words()[0]) & mask.words()[0] == 0
     }
@@ -157,6 +165,12 @@ impl Address for Addr6 {
     #[inline(always)]
     fn csum_diff(self, new: Self) -> u32 {
         csum::diff(self.words(), new.words())
+    }
+
+    #[inline(always)]
+    fn is_unicast(self) -> bool {
+        let [a, b, c, d] = self.words();
+        a | b | c | d != 0 && self.octets[0] != 0xff
     }
 
     #[inline(always)]
@@ -204,5 +218,36 @@ impl Port {
     #[inline(always)]
     const fn word(self) -> u16 {
         u16::from_ne_bytes(self.be)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Addr4, Addr6, Address};
+    use core::net::IpAddr;
+
+    fn is_unicast(text: &str) -> bool {
+        let ip: IpAddr = text.parse().expect("an address");
+        Addr4::from_ip(ip).map_or_else(
+            || Addr6::from_ip(ip).expect("of either family").is_unicast(),
+            Address::is_unicast,
+        )
+    }
+
+    #[test]
+    fn any_multicast_and_broadcast_are_no_addresses_of_a_host() {
+        for address in [
+            "10.0.0.1",
+            "223.255.255.255",
+            "0.0.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+        ] {
+            assert!(is_unicast(address), "{address}");
+        }
+        for address in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+            assert!(!is_unicast(address), "{address}");
+        }
     }
 }

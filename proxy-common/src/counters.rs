@@ -43,8 +43,12 @@ counters! {
     SourcePortsChanged = "source_ports_changed",
     /// Entries of a flow that were evicted and rebuilt from the other one.
     FlowsHealed = "flows_healed",
-    /// Dropped: the frontend has no endpoint.
+    /// Answered: nobody serves the frontend.
+    Refused = "refused",
+    /// Dropped: the frontend has no endpoint, and the client cannot be told.
     NoEndpoints = "dropped_no_endpoints",
+    /// Dropped: the frontend has no endpoint, and too many clients were told so at this time.
+    RejectRate = "dropped_reject_rate",
     /// Dropped: the frontend has no endpoint on this node, and another node may have one.
     NoLocalEndpoints = "dropped_no_local_endpoints",
     /// Dropped: the client is not in `loadBalancerSourceRanges`.

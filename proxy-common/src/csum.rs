@@ -23,6 +23,13 @@ pub const fn replace(check: [u8; 2], diff: u32) -> [u8; 2] {
     (!fold16(sum)).to_ne_bytes()
 }
 
+/// The checksum of what the words of memory sum up to.
+#[must_use]
+#[inline(always)]
+pub const fn of_sum(sum: u32) -> [u8; 2] {
+    (!fold16(sum as u64)).to_ne_bytes()
+}
+
 #[inline(always)]
 const fn fold32(sum: u64) -> u32 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
@@ -45,7 +52,7 @@ const fn fold16(sum: u64) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{diff, replace};
+    use super::{diff, of_sum, replace};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -68,6 +75,13 @@ mod tests {
             [u32::from_ne_bytes([0, 0, 0x32, 0x85])],
         );
         assert_eq!(replace([0xdd, 0x2f], diff), [0x00, 0x00]);
+    }
+
+    #[test]
+    fn the_checksum_of_a_sum_is_that_of_its_halves() {
+        for bytes in [[0, 0, 0, 0], [1, 2, 3, 4], [0xff, 0xff, 0, 1], [0xff; 4]] {
+            assert_eq!(of_sum(u32::from_ne_bytes(bytes)), checksum(&bytes), "{bytes:?}");
+        }
     }
 
     proptest! {

@@ -13,6 +13,8 @@
 //! | `INTERFACES` | ifindex → [`Interface`] | agent | as long as the interface |
 //! | `SERVICES` | service id → [`ServiceName`] | agent | as long as the Service port |
 //! | `SETTINGS` | 0 → [`Settings`] | agent | the pin directory's |
+//! | `REJECT_RATE` | 0 → [`RateLimit`] per CPU | programs | the programs' |
+//! | `ANSWERS` | 0 → room to build an answer in, per CPU | programs | the programs' |
 //! | `COUNTERS` | [`Counter`] → u64 per CPU | programs | the pin directory's |
 //!
 //! Addresses and ports are big-endian bytes, as in the packet; every other number is in the node's byte order.
@@ -34,6 +36,7 @@ mod flow;
 mod frontend;
 mod maps;
 mod node;
+mod rate;
 mod wire;
 
 pub use addr::{Addr4, Addr6, Address, Port, TCP, UDP};
@@ -47,3 +50,4 @@ pub use maps::{
     MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
 };
 pub use node::{Interface, InterfaceFlags, Limits, ServiceName, Settings};
+pub use rate::RateLimit;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use proxy_common::{
     Addr4, Addr6, Address, Affinity, AffinityKey, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend,
     FrontendFlags, FrontendKey, FrontendKind, Interface, InterfaceFlags, Limits, MemberKey, Network, Port,
-    ServiceName, Settings, SourceRange, TCP, UDP, snat::PortPool,
+    RateLimit, ServiceName, Settings, SourceRange, TCP, UDP, snat::PortPool,
 };
 
 fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
@@ -138,4 +138,12 @@ fn interfaces_and_names_are_plain_bytes() {
     let name = ServiceName::new("default/web:http", TCP).with_limits(Limits::PROTOCOL);
     assert_eq!(bytes_of(&name)[..20], *b"\x06\0\x01\0default/web:http");
     assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));
+}
+
+#[test]
+fn a_rate_is_the_time_and_what_is_left() {
+    assert_eq!(bytes_of(&RateLimit::FULL), ne(&[0, 0]));
+    let mut limit = RateLimit::FULL;
+    assert!(limit.allows(5_000));
+    assert_eq!(bytes_of(&limit), ne(&[5_000, 999]));
 }

@@ -11,6 +11,7 @@
 //!  pick an endpoint, open the flow┘                  put source
 //! ```
 //!
+//! A frontend without endpoints turns the packet into its own refusal, which goes back out of the device (reject).
 //! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
@@ -27,7 +28,7 @@ mod family;
 mod flow;
 mod lookup;
 mod open;
-mod reject;
+pub mod reject;
 pub mod rewrite;
 mod snat;
 

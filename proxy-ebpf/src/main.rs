@@ -7,25 +7,25 @@ use proxy_ebpf::{hooks::tc, packet::Layer, verdict};
 /// Ingress of a device with Ethernet headers.
 #[classifier]
 fn tc_ingress(ctx: TcContext) -> i32 {
-    verdict::of(tc::ingress(&ctx, Layer::Ethernet))
+    verdict::of(&ctx, tc::ingress(&ctx, Layer::Ethernet))
 }
 
 /// Egress of a device with Ethernet headers.
 #[classifier]
 fn tc_egress(ctx: TcContext) -> i32 {
-    verdict::of(tc::egress(&ctx, Layer::Ethernet))
+    verdict::of(&ctx, tc::egress(&ctx, Layer::Ethernet))
 }
 
 /// Ingress of a device whose packets begin with the IP header, such as tun or WireGuard.
 #[classifier]
 fn tc_ingress_l3(ctx: TcContext) -> i32 {
-    verdict::of(tc::ingress(&ctx, Layer::Ip))
+    verdict::of(&ctx, tc::ingress(&ctx, Layer::Ip))
 }
 
 /// Egress of a device whose packets begin with the IP header.
 #[classifier]
 fn tc_egress_l3(ctx: TcContext) -> i32 {
-    verdict::of(tc::egress(&ctx, Layer::Ip))
+    verdict::of(&ctx, tc::egress(&ctx, Layer::Ip))
 }
 
 // The helpers that the programs call are for GPL-compatible programs only.

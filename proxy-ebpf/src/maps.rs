@@ -11,8 +11,11 @@ use aya_ebpf::{
 use proxy_common::{
     Addr4, Addr6, Affinity, AffinityKey, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey,
     Frontend, FrontendKey, Interface, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES,
-    MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, ServiceName, Settings, SourceRange,
+    MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, RateLimit, ServiceName, Settings,
+    SourceRange,
 };
+
+use crate::reject::Answer;
 
 /// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. The agent alone writes these maps.
 const ON_DEMAND: usize = 1;
@@ -70,5 +73,9 @@ pub static INTERFACES: HashMap<u32, Interface, { MAX_INTERFACES as usize }, ON_D
 pub static SERVICES: HashMap<u32, ServiceName, { MAX_SERVICES as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+pub static REJECT_RATE: PerCpuArray<RateLimit, 1> = PerCpuArray::new();
+#[btf_map]
+pub static ANSWERS: PerCpuArray<Answer, 1> = PerCpuArray::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();

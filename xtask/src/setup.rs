@@ -15,11 +15,12 @@ use crate::exec;
 /// The version of bpf-linker that reads what rustc 1.95's LLVM writes.
 pub(crate) const BPF_LINKER: &str = "0.10.1";
 /// Programs that the demo and the tests call, and the Debian packages that have them.
-const TOOLS: [(&str, &str); 4] = [
+const TOOLS: [(&str, &str); 5] = [
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("bpftool", "bpftool"),
     ("conntrack", "conntrack"),
+    ("ethtool", "ethtool"),
 ];
 /// The suite of Debian that has the Rust versions of the last months.
 const SUITE: &str = "trixie-backports";

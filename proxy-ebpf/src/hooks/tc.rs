@@ -54,7 +54,7 @@ fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> 
             match open::flow::<F>(ctx, packet.tuple)? {
                 Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
                 Opened::Nothing => None,
-                Opened::Refused => return reject::packet::<F>(ctx, &packet),
+                Opened::Refused => return reject::packet::<F>(ctx, &packet, layer),
             }
         }
         Request::Unknown | Request::Pass => None,

@@ -19,6 +19,8 @@ use super::{ClusterIp, Layer, Packet, loaded::Loaded};
 const NEXT: u32 = u32::MAX;
 /// `TC_ACT_SHOT`.
 const SHOT: u32 = 2;
+/// `TCX_REDIRECT` and `TC_ACT_REDIRECT`.
+const REDIRECT: u32 = 7;
 
 /// Where a packet meets the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ impl Hook {
 pub enum Outcome {
     /// It goes on, with these bytes.
     Next(Vec<u8>),
+    /// It goes to another device's egress, with these bytes. A test run does not tell which.
+    Redirected(Vec<u8>),
     /// It is gone.
     Dropped,
 }
@@ -150,6 +154,7 @@ impl Datapath {
         out.truncate(usize::try_from(result.data_size_out).expect("a length"));
         Ok(match result.return_value {
             NEXT => Outcome::Next(out),
+            REDIRECT => Outcome::Redirected(out),
             SHOT => Outcome::Dropped,
             other => panic!("{hook:?} gives verdict {other}"),
         })
@@ -159,7 +164,7 @@ impl Datapath {
     ///
     /// # Panics
     ///
-    /// When what goes on has a wrong checksum, or something else than addresses and ports has changed.
+    /// When it is redirected, when what goes on has a wrong checksum, or something else than addresses and ports has changed.
     pub fn try_send(&mut self, hook: Hook, packet: &Packet) -> Option<Packet> {
         let layer = self.setup.layer;
         match self
@@ -168,6 +173,20 @@ impl Datapath {
         {
             Outcome::Next(bytes) => Some(Packet::parse(&bytes, layer)),
             Outcome::Dropped => None,
+            Outcome::Redirected(bytes) => panic!("{hook:?} redirects {packet:?} as {bytes:x?}"),
+        }
+    }
+
+    /// Sends a packet to ingress that must come back as its own answer; the bytes of that.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn answer(&mut self, packet: &Packet) -> Vec<u8> {
+        let bytes = packet.bytes(self.setup.layer);
+        match self.send_bytes(Hook::Ingress, &bytes) {
+            Ok(Outcome::Redirected(answer)) => answer,
+            other => panic!("{packet:?} becomes {other:?}: {:?}", self.counted()),
         }
     }
 

@@ -19,7 +19,7 @@ use proxy_agent::{
     },
     model::{DetectLocal, NodeContext, compute},
 };
-use proxy_common::{Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, snat::PortPool};
+use proxy_common::{Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, RateLimit, snat::PortPool};
 
 use super::{Affinities, ClusterIp, FlowTables, Setup, cluster, service::NODE};
 use crate::scratch::Scratch;
@@ -45,6 +45,7 @@ pub(super) struct Loaded {
     pub(super) affinities4: Affinities<Addr4>,
     pub(super) affinities6: Affinities<Addr6>,
     counters: PerCpuArray<MapData, u64>,
+    reject_rate: PerCpuArray<MapData, RateLimit>,
     writer: Writer,
     now: Instant,
 }
@@ -75,12 +76,16 @@ impl Loaded {
         let counters = object
             .take_map("COUNTERS")
             .context("the object has no counters")?;
+        let reject_rate = object
+            .take_map("REJECT_RATE")
+            .context("the object has no rate of rejects")?;
         Ok(Self {
             flows4: FlowTables::take(&mut object, ["INGRESS_FLOWS4", "EGRESS_FLOWS4"])?,
             flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"])?,
             affinities4: Affinities::take(&mut object, "AFFINITY4")?,
             affinities6: Affinities::take(&mut object, "AFFINITY6")?,
             counters: PerCpuArray::try_from(counters)?,
+            reject_rate: PerCpuArray::try_from(reject_rate)?,
             now: Instant::now(),
             object,
             writer,
@@ -100,6 +105,8 @@ impl Loaded {
             self.counters
                 .set(*counter as u32, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
         }
+        self.reject_rate
+            .set(0, PerCpuValues::try_from(vec![RateLimit::FULL; cpus])?, 0)?;
         Ok(())
     }
 

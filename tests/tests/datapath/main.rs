@@ -66,6 +66,7 @@ mod ipv4_options;
 mod malformed;
 mod no_endpoints;
 mod node_port;
+mod refusal;
 mod same_source_port;
 mod scene;
 mod snat_ports;

@@ -13,7 +13,7 @@ for_each_udp!(
     a_masqueraded_flow_goes_elsewhere_once_its_endpoint_is_gone,
     a_flow_stays_while_its_endpoint_is_in_the_list,
     after_its_service_a_flow_passes_untouched_and_comes_back_with_it,
-    a_flow_of_a_service_that_loses_all_endpoints_is_dropped_until_there_is_one,
+    a_flow_of_a_service_that_loses_all_endpoints_is_refused_until_there_is_one,
 );
 
 fn request(variant: Variant) -> Packet {
@@ -65,12 +65,12 @@ fn after_its_service_a_flow_passes_untouched_and_comes_back_with_it(variant: Var
     assert_eq!(scene.round_trip(&request(variant)), first);
 }
 
-fn a_flow_of_a_service_that_loses_all_endpoints_is_dropped_until_there_is_one(variant: Variant) {
+fn a_flow_of_a_service_that_loses_all_endpoints_is_refused_until_there_is_one(variant: Variant) {
     let mut scene = Scene::new(variant, &[variant.service([1])]);
     scene.round_trip(&request(variant));
     scene.apply(&[variant.service([])]);
-    assert_eq!(scene.try_send(Hook::Ingress, &request(variant)), None);
-    assert_eq!(scene.count(Counter::NoEndpoints), 1);
+    scene.answer(&request(variant));
+    assert_eq!(scene.count(Counter::Refused), 1);
     scene.apply(&[variant.service([2])]);
     assert_eq!(
         scene.round_trip(&request(variant)).arrived.destination,

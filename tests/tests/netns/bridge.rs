@@ -7,6 +7,8 @@ use harness::{
     world::{Variant, World},
 };
 
+use crate::no_endpoints::is_refused;
+
 const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
 
 #[test]
@@ -19,6 +21,7 @@ fn bridged_pods_are_served_as_clients_and_as_endpoints() {
         a_pod_on_another_node_answers(&world, variant);
         a_pod_answers_itself(&world, variant);
         a_client_outside_is_answered(&world, variant);
+        a_service_without_endpoints_refuses(&world, variant);
     }
 }
 
@@ -59,4 +62,12 @@ fn a_client_outside_is_answered(world: &World, variant: Variant) {
         .ask(variant.protocol, service.node_port(&node.host))
         .unwrap();
     assert_eq!(answer.client.ip(), bridge_ip(variant.family));
+}
+
+fn a_service_without_endpoints_refuses(world: &World, variant: Variant) {
+    let node = &world.topology.nodes[0];
+    let service = world.publish(variant, &[]).unwrap();
+    for target in [service.vip(), service.node_port(&node.host)] {
+        is_refused(variant, &node.pods[0], target);
+    }
 }

@@ -41,6 +41,7 @@ mod live_change;
 mod map_sizes;
 mod metrics;
 mod new_pod;
+mod no_endpoints;
 mod node_changes;
 mod node_flags;
 mod node_port;

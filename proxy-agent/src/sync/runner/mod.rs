@@ -191,7 +191,11 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
         let delta = self.plan.update(&self.cluster, &changes);
         self.report_conflicts(&delta);
         let result = match pass {
-            Pass::Full => self.dataplane.apply_all(self.plan.desired()),
+            Pass::Full => {
+                // Both name whatever there is, at a time when memory is needed for the maps' contents.
+                drop((changes, delta));
+                self.dataplane.apply_all(self.plan.desired())
+            }
             Pass::Changes => self.dataplane.apply_delta(self.plan.desired(), &delta),
         };
         let (now, wall) = (self.clock)();
