@@ -11,7 +11,8 @@
 //!  pick an endpoint, open the flow┘                  put source
 //! ```
 //!
-//! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
+//! A TCP packet that opens nothing and belongs to no known flow passes after one look-up. ICMP errors are translated as the
+//! packets that they are about.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod hooks;
@@ -25,6 +26,7 @@ mod client;
 mod count;
 mod family;
 mod flow;
+mod icmp;
 mod lookup;
 mod open;
 mod reject;

@@ -28,6 +28,18 @@ macro_rules! for_each_variant {
     )+ };
 }
 
+/// Both families, UDP only.
+macro_rules! for_each_udp {
+    ($($function:ident),+ $(,)?) => { $(
+        mod $function {
+            #[test]
+            fn ipv4() { super::$function(crate::IPV4_UDP); }
+            #[test]
+            fn ipv6() { super::$function(crate::IPV6_UDP); }
+        }
+    )+ };
+}
+
 mod attachment;
 mod bridge;
 mod cleanup;
@@ -35,12 +47,14 @@ mod cluster_ip;
 mod external_ip;
 mod hairpin;
 mod harness_itself;
+mod icmp;
 mod large_writes;
 mod live_change;
 mod map_sizes;
 mod new_pod;
 mod node_changes;
 mod node_port;
+mod path_mtu;
 mod reload;
 mod restart;
 mod same_source_port;
