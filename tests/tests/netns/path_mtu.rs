@@ -14,25 +14,23 @@ use harness::{
 };
 use proxy_agent::model::Family;
 
+const VARIANTS: [Variant; 2] = [crate::IPV4_TCP, crate::IPV6_TCP];
+
 /// 1 MiB each way.
 const BLOCKS: u64 = 16;
 
+/// One world for both families: to load programs takes longer than the traffic.
 #[test]
-fn over_ipv4_both_ends_learn_what_fits_through() {
-    both_ends_learn_what_fits_through(crate::IPV4_TCP);
-}
-
-#[test]
-fn over_ipv6_both_ends_learn_what_fits_through() {
-    both_ends_learn_what_fits_through(crate::IPV6_TCP);
-}
-
-fn both_ends_learn_what_fits_through(variant: Variant) {
+fn both_ends_learn_what_fits_through() {
     let topology = Topology::build().unwrap();
-    narrow(&topology, variant.family);
+    for variant in VARIANTS {
+        narrow(&topology, variant.family);
+    }
     let world = World::on(topology, TcAttach::Auto).unwrap();
-    through_the_cluster_ip(&world, variant);
-    through_a_node_port(&world, variant);
+    for variant in VARIANTS {
+        through_the_cluster_ip(&world, variant);
+        through_a_node_port(&world, variant);
+    }
 }
 
 /// The client's own node complains, then the endpoint's.
