@@ -67,6 +67,8 @@ counters! {
     Fragment = "passed_fragment",
     /// Passed untouched: IPv6 extension headers before the transport header.
     ExtensionHeader = "passed_extension_header",
+    /// Translations of ICMP errors about flows; an error that passes two hooks may count twice.
+    IcmpErrorsTranslated = "icmp_errors_translated",
 }
 
 #[cfg(test)]

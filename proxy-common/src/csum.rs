@@ -15,6 +15,13 @@ pub fn diff<const N: usize>(old: [u32; N], new: [u32; N]) -> u32 {
     fold32(sum)
 }
 
+/// Two changes as one.
+#[must_use]
+#[inline(always)]
+pub const fn both(one: u32, other: u32) -> u32 {
+    fold32(one as u64 + other as u64)
+}
+
 /// A header checksum after a change by `diff`.
 #[must_use]
 #[inline(always)]
@@ -52,7 +59,7 @@ const fn fold16(sum: u64) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{diff, of_sum, replace};
+    use super::{both, diff, of_sum, replace};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -94,6 +101,12 @@ mod tests {
             changed[12..].copy_from_slice(&new);
             let diff = diff(words(&header[12..]), words(&new));
             prop_assert_eq!(replace(checksum(&header), diff), checksum(&changed));
+        }
+
+        #[test]
+        fn two_changes_as_one_are_the_one_after_the_other(check in any::<u16>(), one in 1..=u32::MAX, other in 1..=u32::MAX) {
+            let check = check.to_ne_bytes();
+            prop_assert_eq!(replace(check, both(one, other)), replace(replace(check, one), other));
         }
     }
 }

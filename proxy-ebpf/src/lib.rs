@@ -13,6 +13,7 @@
 //!
 //! A frontend without endpoints turns the packet into its own refusal, which goes back out of the device (reject).
 //! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
+//! ICMP errors are translated as the packets that they are about.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod hooks;
@@ -26,6 +27,7 @@ mod client;
 mod count;
 mod family;
 mod flow;
+mod icmp;
 mod lookup;
 mod open;
 pub mod reject;

@@ -50,6 +50,9 @@ fn is_untagged(ctx: &TcContext, ethertype: u16) -> bool {
 
 /// A packet that can be read.
 pub trait Load {
+    /// Bytes of the packet, readable or not.
+    fn total(&self) -> usize;
+
     /// The `T` at `offset` bytes from the packet's start; `None` beyond its end.
     fn load<T: FromBytes>(&self, offset: usize) -> Option<T>;
 
@@ -58,6 +61,11 @@ pub trait Load {
 }
 
 impl Load for TcContext {
+    #[inline(always)]
+    fn total(&self) -> usize {
+        self.len() as usize
+    }
+
     #[inline(always)]
     fn load<T: FromBytes>(&self, offset: usize) -> Option<T> {
         // SAFETY: `at` has checked the bounds, any bytes are a `T`, and BPF has no aligned loads.
@@ -87,6 +95,10 @@ fn at<T>(ctx: &TcContext, offset: usize) -> Option<*const T> {
 
 #[cfg(test)]
 impl Load for [u8] {
+    fn total(&self) -> usize {
+        self.len()
+    }
+
     fn load<T: FromBytes>(&self, offset: usize) -> Option<T> {
         T::read_from_prefix(self.get(offset..)?)
             .ok()
@@ -105,6 +117,12 @@ pub fn pull(ctx: &TcContext, len: u32) {
         // A failure leaves them unreadable: the packet then passes as one that is too short.
         let _ = ctx.skb.pull_data(len);
     }
+}
+
+/// Makes as many of the first `len` bytes readable as the packet has.
+#[inline(always)]
+pub(crate) fn pull_up_to(ctx: &TcContext, len: u32) {
+    pull(ctx, len.min(ctx.len()));
 }
 
 /// `BPF_F_IPV6`: an IPv6 address and the transport checksum cancel out in `skb->csum` (Linux 6.16, and stable kernels).

@@ -38,12 +38,24 @@ pub enum Skip {
 
 /// What an IP header says beside the addresses.
 pub struct Header {
-    /// Transport protocol, [`TCP`] or [`UDP`].
+    /// What it carries.
     pub protocol: u8,
     /// Bytes of the header.
     pub len: usize,
+    /// Bytes of the packet, as the header has it.
+    pub total_len: usize,
+    /// IPv4: more-fragments bit and offset. IPv6 has them in a header of their own.
+    pub fragment: u16,
     /// The header's checksum, zero where it has none.
     pub check: [u8; 2],
+}
+
+impl Header {
+    /// Whether TCP or UDP comes next.
+    #[inline(always)]
+    pub(crate) const fn has_ports(&self) -> bool {
+        self.protocol == TCP || self.protocol == UDP
+    }
 }
 
 /// Parses the packet whose IP header is at `l3`, its tuple into a place of the caller's: a tuple that is returned by value
@@ -54,7 +66,16 @@ pub fn packet<'a, F: Family>(
     l3: usize,
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
 ) -> Result<Packet<'a, F::Address>, Skip> {
-    let Header { protocol, len, check } = F::header(packet, l3)?;
+    let header = F::header(packet, l3)?;
+    if !header.has_ports() {
+        return Err(Skip::OtherProtocol);
+    }
+    if header.fragment != 0 {
+        return Err(Skip::Fragment);
+    }
+    let Header {
+        protocol, len, check, ..
+    } = header;
     let l4 = l3 + len;
     let transport_check = l4 + if protocol == TCP { 16 } else { 6 };
     let addresses = l3 + F::ADDRESSES;
@@ -123,15 +144,11 @@ pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Resul
     if header.version_and_len >> 4 != 4 || len < IPV4_HEADER {
         return Err(Skip::Truncated);
     }
-    if header.protocol != TCP && header.protocol != UDP {
-        return Err(Skip::OtherProtocol);
-    }
-    if u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_OR_OFFSET != 0 {
-        return Err(Skip::Fragment);
-    }
     Ok(Header {
         protocol: header.protocol,
         len,
+        total_len: u16::from_be_bytes(header.total_len).into(),
+        fragment: u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_OR_OFFSET,
         check: header.check,
     })
 }
@@ -143,14 +160,15 @@ pub(crate) fn ipv6_header(packet: &(impl Load + ?Sized), offset: usize) -> Resul
         return Err(Skip::Truncated);
     }
     match header.next_header {
-        protocol @ (TCP | UDP) => Ok(Header {
-            protocol,
-            len: IPV6_HEADER,
-            check: [0; 2],
-        }),
         44 => Err(Skip::Fragment),
         0 | 43 | 60 => Err(Skip::ExtensionHeader),
-        _ => Err(Skip::OtherProtocol),
+        protocol => Ok(Header {
+            protocol,
+            len: IPV6_HEADER,
+            total_len: IPV6_HEADER + usize::from(u16::from_be_bytes(header.payload_len)),
+            fragment: 0,
+            check: [0; 2],
+        }),
     }
 }
 

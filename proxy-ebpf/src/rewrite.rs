@@ -24,8 +24,17 @@ pub enum Side {
 }
 
 impl Side {
+    /// The other one.
     #[inline(always)]
-    fn of<A: Copy>(self, tuple: &FlowKey<A>) -> A {
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Source => Self::Destination,
+            Self::Destination => Self::Source,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn of<A: Copy>(self, tuple: &FlowKey<A>) -> A {
         match self {
             Self::Source => tuple.source().0,
             Self::Destination => tuple.destination().0,
@@ -34,7 +43,7 @@ impl Side {
 
     /// Source and destination port.
     #[inline(always)]
-    fn ports<A: Copy + Eq>(self, flow: &Flow<A>) -> [Port; 2] {
+    pub(crate) fn ports<A: Copy + Eq>(self, flow: &Flow<A>) -> [Port; 2] {
         match self {
             Self::Source => [flow.put().1, flow.peer_port()],
             Self::Destination => [flow.peer_port(), flow.put().1],

@@ -8,6 +8,7 @@ use proxy_common::{Counter, Flow, FlowFlags, FlowKey, TCP};
 use crate::{
     Family, V4, V6, count,
     flow::{self, Request},
+    icmp,
     open::{self, Opened},
     packet::{Layer, is_ipv4, is_ipv6, pull},
     parse::{self, Packet, Skip},
@@ -45,7 +46,7 @@ pub fn egress(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
 #[inline(never)]
 fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
     let mut place = MaybeUninit::uninit();
-    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place) else {
+    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Destination)? else {
         return Ok(Action::Next);
     };
     let flow = match flow::request::<F>(&packet) {
@@ -69,7 +70,7 @@ fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> 
 #[inline(never)]
 fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
     let mut place = MaybeUninit::uninit();
-    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place) else {
+    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Source)? else {
         return Ok(Action::Next);
     };
     let key = packet.tuple;
@@ -99,20 +100,22 @@ fn masqueraded<F: Family>(
     Ok(hit.flow)
 }
 
-/// The packet, if it is one that can be Service traffic.
+/// The packet, if it is one that can be Service traffic. An ICMP error is done with here.
 #[inline(always)]
 fn transport_packet<'a, F: Family>(
     ctx: &TcContext,
     layer: Layer,
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
-) -> Option<Packet<'a, F::Address>> {
+    side: Side,
+) -> Result<Option<Packet<'a, F::Address>>, Drop> {
     let l3 = layer.header_len() as usize;
     pull(ctx, layer.header_len() + F::HEADERS);
     match parse::packet::<F>(ctx, l3, place) {
-        Ok(packet) => return Some(packet),
+        Ok(packet) => return Ok(Some(packet)),
         Err(Skip::Fragment) => count::add(Counter::Fragment),
         Err(Skip::ExtensionHeader) => count::add(Counter::ExtensionHeader),
-        Err(Skip::Truncated | Skip::OtherProtocol) => {}
+        Err(Skip::OtherProtocol) => icmp::error::<F>(ctx, l3, side)?,
+        Err(Skip::Truncated) => {}
     }
-    None
+    Ok(None)
 }

@@ -236,6 +236,13 @@ impl Datapath {
         loaded.flows4.len(hook) + loaded.flows6.len(hook)
     }
 
+    /// Everything that both tables of both families hold, for comparison.
+    #[must_use]
+    pub fn flow_entries(&mut self, hook: Hook) -> impl PartialEq + std::fmt::Debug + use<> {
+        let loaded = self.loaded_mut();
+        (loaded.flows4.entries(hook), loaded.flows6.entries(hook))
+    }
+
     /// Does what a full table would do to the entry of `packet`.
     ///
     /// # Panics

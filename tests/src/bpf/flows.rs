@@ -60,6 +60,20 @@ where
         self.table(hook).keys().count()
     }
 
+    /// Every entry with all that it holds, for comparison.
+    pub(crate) fn entries(&mut self, hook: Hook) -> Vec<(FlowKey<A>, Flow<A>)>
+    where
+        FlowKey<A>: Ord,
+    {
+        let table = self.table(hook);
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|entry| entry.expect("the table can be read"))
+            .collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries
+    }
+
     pub(crate) fn has(&mut self, hook: Hook, packet: &Packet) -> bool {
         self.table(hook).get(&key(packet), 0).is_ok()
     }

@@ -10,6 +10,7 @@
 mod affinities;
 mod datapath;
 mod flows;
+mod icmp;
 mod loaded;
 mod packet;
 mod service;
@@ -18,6 +19,7 @@ pub use self::{
     affinities::Affinities,
     datapath::{Datapath, Hook, Outcome, Setup, in_own_netns},
     flows::FlowTables,
+    icmp::IcmpError,
     packet::{ACK, FIN, Layer, Packet, RST, SYN, Transport},
     service::{ClusterIp, cluster},
 };

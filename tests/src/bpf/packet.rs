@@ -123,49 +123,9 @@ impl Packet {
     #[must_use]
     pub fn bytes(&self, layer: Layer) -> Vec<u8> {
         let transport = self.transport_bytes();
-        let mut bytes = self.network_bytes(layer, transport.len());
+        let ends = (self.source.ip(), self.destination.ip());
+        let mut bytes = headers(layer, ends, self.protocol(), &self.options, transport.len());
         bytes.extend(transport);
-        bytes
-    }
-
-    fn network_bytes(&self, layer: Layer, len: usize) -> Vec<u8> {
-        let len = u16::try_from(len).expect("a packet shorter than 64 KiB");
-        let mut bytes = Vec::new();
-        let ethertype = if self.source.is_ipv4() { IPV4 } else { IPV6 };
-        if layer == Layer::Ethernet {
-            bytes.extend(ETHERNET);
-            bytes.extend(ethertype.0.to_be_bytes());
-        }
-        match (self.source.ip(), self.destination.ip()) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let protocol = IpNumber(self.protocol());
-                let mut header =
-                    Ipv4Header::new(len, HOP_LIMIT, protocol, source.octets(), destination.octets())
-                        .expect("the length fits");
-                header.options = self
-                    .options
-                    .as_slice()
-                    .try_into()
-                    .expect("whole words, at most ten");
-                header.total_len += u16::try_from(self.options.len()).expect("at most 40 bytes");
-                header.identification = 0x1234;
-                header.header_checksum = header.calc_header_checksum();
-                bytes.extend(header.to_bytes());
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let header = Ipv6Header {
-                    traffic_class: 0,
-                    flow_label: Ipv6FlowLabel::try_new(0x5_4321).expect("20 bits"),
-                    payload_length: len,
-                    next_header: IpNumber(self.protocol()),
-                    hop_limit: HOP_LIMIT,
-                    source: source.octets(),
-                    destination: destination.octets(),
-                };
-                bytes.extend(header.to_bytes());
-            }
-            mixed => panic!("a packet has one family, not {mixed:?}"),
-        }
         bytes
     }
 
@@ -268,6 +228,49 @@ impl Packet {
             payload: headers.payload.slice().to_vec(),
         }
     }
+}
+
+/// Ethernet and IP header of a packet whose transport takes `len` bytes.
+pub(super) fn headers(
+    layer: Layer,
+    ends: (IpAddr, IpAddr),
+    protocol: u8,
+    options: &[u8],
+    len: usize,
+) -> Vec<u8> {
+    let len = u16::try_from(len).expect("a packet shorter than 64 KiB");
+    let mut bytes = Vec::new();
+    let ethertype = if ends.0.is_ipv4() { IPV4 } else { IPV6 };
+    if layer == Layer::Ethernet {
+        bytes.extend(ETHERNET);
+        bytes.extend(ethertype.0.to_be_bytes());
+    }
+    let protocol = IpNumber(protocol);
+    match ends {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = Ipv4Header::new(len, HOP_LIMIT, protocol, source.octets(), destination.octets())
+                .expect("the length fits");
+            header.options = options.try_into().expect("whole words, at most ten");
+            header.total_len += u16::try_from(options.len()).expect("at most 40 bytes");
+            header.identification = 0x1234;
+            header.header_checksum = header.calc_header_checksum();
+            bytes.extend(header.to_bytes());
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header = Ipv6Header {
+                traffic_class: 0,
+                flow_label: Ipv6FlowLabel::try_new(0x5_4321).expect("20 bits"),
+                payload_length: len,
+                next_header: protocol,
+                hop_limit: HOP_LIMIT,
+                source: source.octets(),
+                destination: destination.octets(),
+            };
+            bytes.extend(header.to_bytes());
+        }
+        mixed => panic!("a packet has one family, not {mixed:?}"),
+    }
+    bytes
 }
 
 fn flags(tcp: &TcpHeader) -> u8 {

@@ -136,6 +136,24 @@ impl World {
         Ok(published)
     }
 
+    /// As [`publish`](Self::publish) without servers: the endpoints' port is closed.
+    ///
+    /// # Errors
+    ///
+    /// An agent does not get it served in time.
+    pub fn publish_closed(&self, variant: Variant, pods: &[&Host]) -> Result<Published<'_>> {
+        let mut service = unique_service(variant);
+        service.endpoints = Endpoint::of(pods, &[variant.family]);
+        let published = Published {
+            service,
+            world: self,
+            servers: BTreeMap::new(),
+            role: Role::WhoAmI,
+        };
+        published.write_and_wait()?;
+        Ok(published)
+    }
+
     /// Publishes a Service of its own with the same endpoints as `other`.
     ///
     /// # Errors

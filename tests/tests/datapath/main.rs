@@ -62,6 +62,8 @@ mod cluster_ip;
 mod distribution;
 mod eviction;
 mod hairpin;
+mod icmp;
+mod icmp_untouched;
 mod ipv4_options;
 mod malformed;
 mod no_endpoints;

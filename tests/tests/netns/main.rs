@@ -28,6 +28,18 @@ macro_rules! for_each_variant {
     )+ };
 }
 
+/// Both families, UDP only.
+macro_rules! for_each_udp {
+    ($($function:ident),+ $(,)?) => { $(
+        mod $function {
+            #[test]
+            fn ipv4() { super::$function(crate::IPV4_UDP); }
+            #[test]
+            fn ipv6() { super::$function(crate::IPV6_UDP); }
+        }
+    )+ };
+}
+
 mod attachment;
 mod bridge;
 mod cleanup;
@@ -36,6 +48,7 @@ mod drift;
 mod external_ip;
 mod hairpin;
 mod harness_itself;
+mod icmp;
 mod large_writes;
 mod live_change;
 mod map_sizes;
@@ -45,6 +58,7 @@ mod no_endpoints;
 mod node_changes;
 mod node_flags;
 mod node_port;
+mod path_mtu;
 mod policies;
 mod reload;
 mod restart;
