@@ -16,7 +16,7 @@ pub(crate) fn endpoint<F: Family>(
 ) -> Option<(F::Address, Port)> {
     let key = AffinityKey::new(frontend.service(), *client);
     // SAFETY: another CPU may write the entry at the same time; whatever it then holds is checked against the list.
-    let known = unsafe { F::affinities().get(&key) }?;
+    let known = unsafe { F::affinities().get(key) }?;
     let endpoint = known.endpoint();
     let is_good =
         known.is_fresh(frontend.affinity_timeout(), flow::now()) && lookup::is_member::<F>(list, endpoint);
@@ -28,5 +28,5 @@ pub(crate) fn endpoint<F: Family>(
 pub(crate) fn remember<F: Family>(frontend: &Frontend, client: &F::Address, endpoint: &(F::Address, Port)) {
     let key = AffinityKey::new(frontend.service(), *client);
     let entry = Affinity::new(*endpoint, flow::now());
-    let _ = F::affinities().insert(&key, &entry, BPF_ANY.into());
+    let _ = F::affinities().insert(key, entry, BPF_ANY.into());
 }

@@ -7,7 +7,6 @@ use crate::{
     Family, affinity, client, count, flow,
     lookup::{self, Found, Pick},
     snat,
-    verdict::Drop,
 };
 
 /// What came of it.
@@ -18,33 +17,35 @@ pub(crate) enum Opened {
     Nothing,
     /// Nobody serves the frontend: the client is to be told.
     Refused,
+    /// The packet is to be dropped.
+    Dropped(Counter),
 }
 
 /// Opens a flow for a packet at ingress, if its destination is a frontend.
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) -> Result<Opened, Drop> {
+pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) -> Opened {
     let Some(Found { frontend, node_port }) =
         lookup::frontend::<F>(request.destination(), request.protocol())
     else {
-        return Ok(Opened::Nothing);
+        return Opened::Nothing;
     };
     let source = request.source().0;
     let is_pod = frontend.tells_pods_apart() && client::is_pod::<F>(ctx, source);
     let list = frontend.list_for(is_pod);
     let is_silent = frontend.flags().has(FrontendFlags::SILENT);
     if list.len == 0 && !is_silent {
-        return Ok(Opened::Refused);
+        return Opened::Refused;
     }
     // Ranges guard what is served: where nothing is, everyone is told so.
     if !client::is_let_in::<F>(frontend, &source) {
-        return Err(Drop(Counter::SourceRange));
+        return Opened::Dropped(Counter::SourceRange);
     }
     let endpoint = match endpoint::<F>(frontend, list, request) {
         Pick::Endpoint(endpoint) => endpoint,
-        Pick::Empty => return Err(Drop(Counter::NoLocalEndpoints)),
-        Pick::SlotMissing => return Ok(passed(Counter::SlotMissing)),
+        Pick::Empty => return Opened::Dropped(Counter::NoLocalEndpoints),
+        Pick::SlotMissing => return passed(Counter::SlotMissing),
     };
     let mut flags = FlowFlags::REQUEST;
     if node_port {
@@ -59,13 +60,13 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     }
     let to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
     let Some(to) = snat::reserve_reply::<F>(request, to) else {
-        return Ok(passed(Counter::FlowTableFull));
+        return passed(Counter::FlowTableFull);
     };
     if let Err(why) = commit::<F>(request, &to) {
-        return Ok(passed(why));
+        return passed(why);
     }
     count::add(Counter::FlowsOpened);
-    Ok(Opened::Flow)
+    Opened::Flow
 }
 
 /// The endpoint of a new flow: the one that the client had, else one by chance.

@@ -3,18 +3,32 @@
 use aya_ebpf::{helpers::generated::bpf_redirect, programs::TcContext};
 use proxy_common::Counter;
 
-/// The packet goes on: untouched, or rewritten.
+/// What becomes of a packet.
+///
+/// One word, unlike a `Result` of two enums: what a function that is not inlined returns must not have parts that nobody has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// To the next program and the stack.
+pub enum Verdict {
+    /// To the next program and the stack: untouched, or rewritten.
     Next,
     /// It has become its own answer: out of the device that it came by.
     Back,
+    /// It is gone, for a reason that has a counter of its own.
+    Drop(Counter),
 }
 
-/// Why a packet was dropped; each is a [`Counter`] of its own.
+/// Why a packet is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drop(pub Counter);
+
+impl From<Result<Self, Drop>> for Verdict {
+    #[inline(always)]
+    fn from(result: Result<Self, Drop>) -> Self {
+        match result {
+            Ok(verdict) => verdict,
+            Err(Drop(why)) => Self::Drop(why),
+        }
+    }
+}
 
 // `TC_ACT_UNSPEC` for clsact and `TCX_NEXT` for TCX are one number: later programs see the packet too.
 const TC_NEXT: i32 = -1;
@@ -22,11 +36,11 @@ const TC_SHOT: i32 = 2;
 
 /// In TC's words. Counts the drop.
 #[inline(always)]
-pub fn of(ctx: &TcContext, result: Result<Action, Drop>) -> i32 {
-    match result {
-        Ok(Action::Next) => TC_NEXT,
-        Ok(Action::Back) => back(ctx),
-        Err(Drop(why)) => {
+pub fn of(ctx: &TcContext, verdict: Verdict) -> i32 {
+    match verdict {
+        Verdict::Next => TC_NEXT,
+        Verdict::Back => back(ctx),
+        Verdict::Drop(why) => {
             crate::count::add(why);
             TC_SHOT
         }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Counter, Flow, FlowFlags, FlowKey, TCP};
+use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
 
 use crate::{
     Family, V4, V6, count,
@@ -15,47 +15,53 @@ use crate::{
     reject,
     rewrite::{self, Side},
     snat,
-    verdict::{Action, Drop},
+    verdict::{Drop, Verdict},
 };
 
 /// A packet arrives on a device.
 #[inline(always)]
-pub fn ingress(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+pub fn ingress(ctx: &TcContext, layer: Layer) -> Verdict {
     if is_ipv4(ctx) {
         ingress_of::<V4>(ctx, layer)
     } else if is_ipv6(ctx) {
         ingress_of::<V6>(ctx, layer)
     } else {
-        Ok(Action::Next)
+        Verdict::Next
     }
 }
 
 /// A packet leaves by a device.
 #[inline(always)]
-pub fn egress(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+pub fn egress(ctx: &TcContext, layer: Layer) -> Verdict {
     if is_ipv4(ctx) {
         egress_of::<V4>(ctx, layer)
     } else if is_ipv6(ctx) {
         egress_of::<V6>(ctx, layer)
     } else {
-        Ok(Action::Next)
+        Verdict::Next
     }
 }
 
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
-fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
+    ingress_result::<F>(ctx, layer).into()
+}
+
+#[inline(always)]
+fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, Drop> {
     let mut place = MaybeUninit::uninit();
     let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Destination)? else {
-        return Ok(Action::Next);
+        return Ok(Verdict::Next);
     };
     let flow = match flow::request::<F>(&packet) {
         Request::Known(flow) => Some(flow),
         Request::Unknown if packet.tuple.protocol() != TCP || packet.flags.opens() => {
-            match open::flow::<F>(ctx, packet.tuple)? {
+            match open::flow::<F>(ctx, packet.tuple) {
                 Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
                 Opened::Nothing => None,
-                Opened::Refused => return reject::packet::<F>(ctx, &packet, layer),
+                Opened::Refused => return Ok(reject::packet::<F>(ctx, &packet, layer)),
+                Opened::Dropped(why) => return Err(Drop(why)),
             }
         }
         Request::Unknown | Request::Pass => None,
@@ -63,41 +69,34 @@ fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> 
     if let Some(flow) = flow {
         rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
     }
-    Ok(Action::Next)
+    Ok(Verdict::Next)
 }
 
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
-fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Action, Drop> {
+fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
+    egress_result::<F>(ctx, layer).into()
+}
+
+#[inline(always)]
+fn egress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, Drop> {
     let mut place = MaybeUninit::uninit();
     let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Source)? else {
-        return Ok(Action::Next);
+        return Ok(Verdict::Next);
     };
     let key = packet.tuple;
     let Some(mut hit) = flow::find(F::egress_flows(), key) else {
-        return Ok(Action::Next);
+        return Ok(Verdict::Next);
     };
-    let flow = if hit.flow.flags().has(FlowFlags::PENDING) {
-        masqueraded::<F>(ctx, key, hit.flow)?
+    if hit.flow.flags().has(FlowFlags::PENDING) {
+        snat::masquerade::<F>(ctx, key, hit.flow)?;
+        // A table so small that it has evicted the entry already has no room for the flow.
+        hit = flow::find(F::egress_flows(), key).ok_or(Drop(Counter::NoSourcePort))?;
     } else {
         hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
-        hit.flow
-    };
-    rewrite::apply::<F>(ctx, &packet, flow, Side::Source)?;
-    Ok(Action::Next)
-}
-
-/// The pending source binding of `key`, made.
-#[inline(always)]
-fn masqueraded<F: Family>(
-    ctx: &TcContext,
-    key: &FlowKey<F::Address>,
-    pending: &Flow<F::Address>,
-) -> Result<&'static Flow<F::Address>, Drop> {
-    snat::masquerade::<F>(ctx, key, pending)?;
-    // A table so small that it has evicted the entry already has no room for the flow.
-    let hit = flow::find(F::egress_flows(), key).ok_or(Drop(Counter::NoSourcePort))?;
-    Ok(hit.flow)
+    }
+    rewrite::apply::<F>(ctx, &packet, hit.flow, Side::Source)?;
+    Ok(Verdict::Next)
 }
 
 /// The packet, if it is one that can be Service traffic. An ICMP error is done with here.

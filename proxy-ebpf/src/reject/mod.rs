@@ -15,7 +15,7 @@ use crate::{
     maps::{ANSWERS, REJECT_RATE},
     packet::Layer,
     parse::Packet,
-    verdict::{Action, Drop},
+    verdict::Verdict,
 };
 pub use answer::Answer;
 
@@ -23,25 +23,28 @@ pub use answer::Answer;
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-pub(crate) fn packet<F: Family>(
-    ctx: &TcContext,
-    packet: &Packet<'_, F::Address>,
-    layer: Layer,
-) -> Result<Action, Drop> {
-    const UNANSWERED: Drop = Drop(Counter::NoEndpoints);
+pub(crate) fn packet<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>, layer: Layer) -> Verdict {
+    const UNANSWERED: Verdict = Verdict::Drop(Counter::NoEndpoints);
     if !is_answered::<F>(ctx, packet, layer) {
-        return Err(UNANSWERED);
+        return UNANSWERED;
     }
     if !is_in_rate() {
-        return Err(Drop(Counter::RejectRate));
+        return Verdict::Drop(Counter::RejectRate);
     }
-    let place = ANSWERS.get_ptr_mut(0).ok_or(UNANSWERED)?;
+    let Some(place) = ANSWERS.get_ptr_mut(0) else {
+        return UNANSWERED;
+    };
     // SAFETY: the element is this CPU's own, and TC programs do not interrupt one another.
     let answer = unsafe { &mut *place };
-    let len = answer.build::<F>(ctx, packet).map_err(|_| UNANSWERED)?;
-    replace::packet(ctx, answer, len, layer).map_err(|_| UNANSWERED)?;
+    let built = answer.build::<F>(ctx, packet);
+    if built
+        .and_then(|len| replace::packet(ctx, answer, len, layer))
+        .is_err()
+    {
+        return UNANSWERED;
+    }
     count::add(Counter::Refused);
-    Ok(Action::Back)
+    Verdict::Back
 }
 
 /// RFC 1122, 3.2.2: nothing is said about what was for many, nor to what is no single host.
