@@ -1,7 +1,7 @@
 //! Sizes of the maps, and the version of their layout.
 
 /// Part of the pin directory's name: maps of another layout are never opened. Raise it with every change of a wire type.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 
 /// Frontends per family.
 pub const MAX_FRONTENDS: u32 = 262_144;
@@ -13,6 +13,12 @@ pub const DEFAULT_FLOWS: u32 = 65_536;
 pub const MAX_SOURCE_RANGES: u32 = 65_536;
 /// Clients of Service ports with session affinity per family.
 pub const MAX_AFFINITIES: u32 = 65_536;
+/// Datagrams per family whose first fragment has come.
+pub const MAX_FRAGMENTS: u32 = 16_384;
+/// Addresses per family whose fragments are waited for.
+pub const MAX_FRAGMENTED: u32 = 4_096;
+/// Fragments per family that wait for the first one of their datagram.
+pub const MAX_HELD: u32 = 256;
 /// Service ports.
 pub const MAX_SERVICES: u32 = 131_072;
 /// Local addresses per family.

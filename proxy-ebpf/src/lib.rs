@@ -23,15 +23,18 @@ pub mod parse;
 pub mod verdict;
 
 mod affinity;
+pub mod chain;
 mod client;
 mod count;
 mod family;
 mod flow;
+pub mod fragment;
 mod icmp;
 mod lookup;
 mod open;
 pub mod reject;
 pub mod rewrite;
 mod snat;
+mod uncommon;
 
 pub use family::{Family, V4, V6};

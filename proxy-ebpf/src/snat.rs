@@ -19,6 +19,10 @@ use crate::{
 /// `BPF_F_CURRENT_NETNS`: sockets of the device's own network namespace.
 const CURRENT_NETNS: u64 = u64::MAX;
 
+/// Draws for a flow whose client's port another frontend owns: few ports are taken between one client and one endpoint, and the
+/// verifier follows each.
+const REPLY_DRAWS: u32 = DRAWS / 2;
+
 /// Opens the destination binding of `request` (client → virtual IP) to `to.put()` and returns its entry for ingress.
 ///
 /// The client keeps its port unless another frontend owns the reply's tuple; then it gets another one.
@@ -29,7 +33,7 @@ pub(crate) fn reserve_reply<F: Family>(
 ) -> Option<Flow<F::Address>> {
     let own = to.peer_port();
     let mut moved = to;
-    for _ in 0..=DRAWS {
+    for _ in 0..=REPLY_DRAWS {
         let (key, twin) = moved.egress_twin(request);
         if reserve(F::egress_flows(), &key, &twin) {
             if moved.peer_port() != own {
