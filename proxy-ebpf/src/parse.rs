@@ -127,7 +127,9 @@ pub(crate) fn transport<'a, F: Family>(
         0
     };
     // What can't be translated to its end must not be begun with.
-    let _: [u8; 2] = packet.load(l4 + transport_check(protocol)).ok_or(Skip::Truncated)?;
+    let _: [u8; 2] = packet
+        .load(l4 + transport_check(protocol))
+        .ok_or(Skip::Truncated)?;
     // SAFETY: `fill` has set the protocol, and all four loads succeeded.
     let tuple = unsafe { place.assume_init_ref() };
     Ok(Packet {

@@ -27,7 +27,7 @@ pub(crate) fn packet<'a, F: Family>(
     mark: &mut FirstFragment,
     side: Side,
 ) -> Result<Packet<'a, F::Address>, Verdict> {
-    match read::<F>(ctx, l3, place, side) {
+    match read::<F>(ctx, l3, place.as_mut_ptr(), side) {
         Verdict::Open => {}
         verdict => return Err(verdict),
     }
@@ -52,14 +52,13 @@ pub(crate) fn packet<'a, F: Family>(
     })
 }
 
-/// Fills this CPU's chain and the packet's tuple; `Open` if it could.
+/// Fills this CPU's chain and the packet's tuple at `place`; `Open` if it could.
+///
+/// A pointer: kernels refuse the name that a function's parameter of type `MaybeUninit` has in BTF.
 #[inline(never)]
-fn read<F: Family>(
-    ctx: &TcContext,
-    l3: usize,
-    place: &mut MaybeUninit<FlowKey<F::Address>>,
-    side: Side,
-) -> Verdict {
+fn read<F: Family>(ctx: &TcContext, l3: usize, place: *mut FlowKey<F::Address>, side: Side) -> Verdict {
+    // SAFETY: it points to the caller's place, of which there is no other use.
+    let place = unsafe { &mut *place.cast::<MaybeUninit<_>>() };
     let Some(chain) = chain::read::<F>(ctx, l3) else {
         count::add(Counter::ExtensionHeader);
         return Verdict::Next;

@@ -46,6 +46,7 @@ mod cleanup;
 mod cluster_ip;
 mod drift;
 mod external_ip;
+mod fragments;
 mod hairpin;
 mod harness_itself;
 mod icmp;
