@@ -18,7 +18,8 @@
 //! | `SETTINGS` | 0 → [`Settings`] | agent | the pin directory's |
 //! | `REJECT_RATE` | 0 → [`RateLimit`] per CPU | programs | the programs' |
 //! | `ANSWERS` | 0 → room to build an answer in, per CPU | programs | the programs' |
-//! | `FRAGMENT_ROOM` | room for a packet's bytes, per CPU | programs | the programs' |
+//! | `CHAIN` | 0 → a packet's IP headers, per CPU | programs | the programs' |
+//! | `FRAGMENT_ROOM` | 0, 1 → room for a packet's bytes, per CPU | programs | the programs' |
 //! | `COUNTERS` | [`Counter`] → u64 per CPU | programs | the pin directory's |
 //!
 //! Addresses and ports are big-endian bytes, as in the packet; every other number is in the node's byte order.

@@ -19,9 +19,9 @@ use crate::{
 /// `BPF_F_CURRENT_NETNS`: sockets of the device's own network namespace.
 const CURRENT_NETNS: u64 = u64::MAX;
 
-/// Draws for a flow whose client's port another frontend owns: few ports are taken between one client and one endpoint, and the
-/// verifier follows each.
-const REPLY_DRAWS: u32 = DRAWS / 2;
+/// Draws for a flow whose client's port another frontend owns: of the few ports that are taken between one client and one endpoint
+/// four in a row are not met, and the verifier, whom the start of the agent waits for, follows each draw.
+const REPLY_DRAWS: u32 = 4;
 
 /// Opens the destination binding of `request` (client → virtual IP) to `to.put()` and returns its entry for ingress.
 ///

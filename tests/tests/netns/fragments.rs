@@ -41,7 +41,7 @@ fn large_datagrams_pass_where_conntrack_looks_on() {
     let world = World::start(TcAttach::Auto).unwrap();
     for node in &world.topology.nodes {
         let rules = "table inet watch { chain forward { type filter hook forward priority 0; \
-                     ct state invalid drop; } }";
+                     ct state invalid drop; }; }";
         exec::output(node.host.ns.command("nft").arg(rules)).unwrap();
     }
     all_pass(&world);
@@ -53,23 +53,13 @@ fn all_pass(world: &World) {
     let paths: Vec<_> = VARIANTS
         .into_iter()
         .flat_map(|variant| near_and_far.map(|endpoint| (variant, endpoint)))
-        .map(|(variant, endpoint)| {
-            let service = world.publish_closed(variant, &[endpoint]).unwrap();
-            (variant, endpoint, service)
-        })
-        .flat_map(|(variant, endpoint, service)| {
-            let inside = Path::new(variant, &one.pods[2], endpoint, service.vip(), &service);
-            let target = service.node_port(&one.host);
-            // Masqueraded, so that its endpoint's port must be another Service's.
-            let other = world.publish_closed(variant, &[endpoint]).unwrap();
-            let outside = Path::new(
-                variant,
-                &world.topology.client,
-                endpoint,
-                SocketAddr::new(target.ip(), other.node_port(&one.host).port()),
-                &other,
-            );
-            [(inside, service), (outside, other)]
+        .flat_map(|(variant, endpoint)| {
+            // A Service each: two sockets can't have the same port.
+            let [inner, outer] = [(); 2].map(|()| world.publish_closed(variant, &[endpoint]).unwrap());
+            let inside = Path::new(variant, &one.pods[2], endpoint, inner.vip(), &inner);
+            let target = outer.node_port(&one.host);
+            let outside = Path::new(variant, &world.topology.client, endpoint, target, &outer);
+            [(inside, inner), (outside, outer)]
         })
         .collect();
     for (path, _) in &paths {
