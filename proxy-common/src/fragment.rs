@@ -28,8 +28,8 @@ wire_struct! {
         address: A,
         /// Seconds of CLOCK_MONOTONIC.
         seen: u32,
-        /// 1: it is gone.
-        dropped: u32,
+        /// 0: it has gone on. 1: it is gone. 2: it has gone on to the bridge itself, whose port the device is.
+        fate: u32,
     }
 }
 
@@ -128,7 +128,7 @@ impl<A: Copy> Fragment<A> {
         Self {
             address,
             seen: now,
-            dropped: 0,
+            fate: 0,
         }
     }
 
@@ -139,7 +139,7 @@ impl<A: Copy> Fragment<A> {
         Self {
             address,
             seen: now,
-            dropped: 1,
+            fate: 1,
         }
     }
 
@@ -154,7 +154,21 @@ impl<A: Copy> Fragment<A> {
     #[must_use]
     #[inline(always)]
     pub const fn is_dropped(&self) -> bool {
-        self.dropped != 0
+        self.fate == 1
+    }
+
+    /// The first fragment was addressed to the bridge whose port it came to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn sent_up(self) -> Self {
+        Self { fate: 2, ..self }
+    }
+
+    /// Whether later fragments are to be, too.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_sent_up(&self) -> bool {
+        self.fate == 2
     }
 
     /// The address that later fragments get.

@@ -22,7 +22,7 @@ use aya_ebpf::{
 use proxy_common::{Address, Counter, FlowKey, Fragment, FragmentKey, FragmentedKey};
 
 use crate::{
-    Family,
+    Family, bridge,
     chain::{self, Chain},
     count, flow,
     maps::CHAIN,
@@ -100,6 +100,10 @@ fn follow<F: Family>(ctx: &TcContext, l3: usize, key: &FragmentKey<F::Address>, 
     };
     if first.is_dropped() {
         return Verdict::Drop(Counter::FragmentOfDropped);
+    }
+    if first.is_sent_up() {
+        bridge::readdress(ctx);
+        return Verdict::Next;
     }
     let (old, new) = (end(key, side), *first.address());
     if old == new {
@@ -218,13 +222,17 @@ fn first<F: Family>(
     let Some(new) = Copied(ctx).load::<F::Address>(at) else {
         return verdict;
     };
-    if new != old {
+    let mut first = Fragment::put(new, flow::now());
+    if matches!(side, Side::Destination) && new == old && bridge::was_sent_up::<F>(ctx, tuple) {
+        first = first.sent_up();
+    }
+    if new != old || first.is_sent_up() {
         let address = FragmentedKey::new(old, side.hook());
-        let _ = F::fragmented().insert(&address, flow::now(), BPF_NOEXIST.into());
+        let _ = F::fragmented().insert(&address, first.seen(), BPF_NOEXIST.into());
     } else if since::<F>(&key, side).is_none() {
         return verdict;
     }
-    note::<F>(&key, &Fragment::put(new, flow::now()));
+    note::<F>(&key, &first);
     held::release::<F>(ctx, of.l3, &key, side, verdict)
 }
 

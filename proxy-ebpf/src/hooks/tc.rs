@@ -6,7 +6,7 @@ use aya_ebpf::programs::TcContext;
 use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
 
 use crate::{
-    Family, V4, V6,
+    Family, V4, V6, bridge,
     flow::{self, Request},
     fragment::{self, FirstFragment},
     icmp,
@@ -76,6 +76,8 @@ fn arrived<F: Family>(
     };
     if let Some(flow) = flow {
         rewrite::apply::<F>(ctx, packet, flow, Side::Destination)?;
+    } else if bridge::is_for_another_host(ctx) {
+        bridge::send_up::<F>(ctx, packet.tuple);
     }
     Ok(Verdict::Next)
 }

@@ -12,7 +12,7 @@ use harness::{
     agent::TcAttach,
     bpf::{Layer, Packet, Transport},
     exec,
-    topology::Host,
+    topology::{Host, Topology},
     traffic::PATIENCE,
     world::{Published, Variant, World},
 };
@@ -39,12 +39,26 @@ fn large_datagrams_pass_in_whatever_order_their_fragments_come() {
 #[test]
 fn large_datagrams_pass_where_conntrack_looks_on() {
     let world = World::start(TcAttach::Auto).unwrap();
+    watch(&world);
+    all_pass(&world);
+}
+
+/// Replies to a neighbour go up to conntrack with all of their fragments, or it waits for the others in vain.
+#[test]
+fn large_datagrams_pass_between_bridged_pods_where_conntrack_looks_on() {
+    let topology = Topology::build().unwrap();
+    topology.nodes[0].bridge_pods().unwrap();
+    let world = World::on(topology, TcAttach::Auto).unwrap();
+    watch(&world);
+    all_pass(&world);
+}
+
+fn watch(world: &World) {
     for node in &world.topology.nodes {
         let rules = "table inet watch { chain forward { type filter hook forward priority 0; \
                      ct state invalid drop; }; }";
         exec::output(node.host.ns.command("nft").arg(rules)).unwrap();
     }
-    all_pass(&world);
 }
 
 fn all_pass(world: &World) {
