@@ -113,16 +113,27 @@ pub(super) fn keep<F: Family>(ctx: &TcContext, l3: usize, key: &FragmentKey<F::A
         place.set_slot(slot);
         if insert::<F>(&place, room) {
             // Whoever removes it has it: the first fragment sends it, or it follows that now.
-            return known::<F>(key).is_none() || F::held_fragments().remove(&place).is_err();
+            return known::<F>(key).is_none() || !forget::<F>(&place);
         }
     }
     false
 }
 
 #[inline(always)]
+fn at<F: Family>(place: &HeldKey<F::Address>) -> Option<*const Held> {
+    F::held_fragments().get_ptr(place)
+}
+
+/// Whether it was there to be removed.
+#[inline(always)]
+fn forget<F: Family>(place: &HeldKey<F::Address>) -> bool {
+    F::held_fragments().remove(place).is_ok()
+}
+
+#[inline(always)]
 fn insert<F: Family>(place: &HeldKey<F::Address>, held: &Held) -> bool {
     // Looked up first: to insert in vain may cost another one its place.
-    let flags = match F::held_fragments().get_ptr(place) {
+    let flags = match at::<F>(place) {
         // SAFETY: the element stays allocated while the program runs.
         Some(other) if unsafe { (*other).is_expired() } => BPF_ANY,
         Some(_) => return false,
@@ -149,7 +160,7 @@ pub(super) fn release<F: Family>(
     let mut is_aside = false;
     for slot in 0..SLOTS {
         place.set_slot(slot);
-        let Some(held) = F::held_fragments().get_ptr(&place) else {
+        let Some(held) = at::<F>(&place) else {
             continue;
         };
         if !is_aside && aside.take(ctx, l3).is_err() {
@@ -170,7 +181,7 @@ pub(super) fn release<F: Family>(
 fn send<F: Family>(ctx: &TcContext, l3: usize, place: &HeldKey<F::Address>, held: &Held, side: Side) {
     let is_whole = !held.is_expired() && held.put(ctx, l3).is_ok();
     // Removed after it was copied: from then on the element is anybody's.
-    if F::held_fragments().remove(place).is_err() || !is_whole {
+    if !forget::<F>(place) || !is_whole {
         return;
     }
     let flags = match side {

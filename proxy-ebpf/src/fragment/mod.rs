@@ -144,7 +144,7 @@ fn is_waited_for<F: Family>(key: &FragmentKey<F::Address>, side: Side) -> bool {
 fn since<F: Family>(key: &FragmentKey<F::Address>, side: Side) -> Option<u32> {
     let address = FragmentedKey::new(end(key, side), side.hook());
     // SAFETY: a number, which is written once.
-    unsafe { F::fragmented().get(&address) }.copied()
+    unsafe { F::fragmented().get(address) }.copied()
 }
 
 /// A packet has got its verdict. If it is a first fragment, that is noted.
@@ -228,7 +228,7 @@ fn first<F: Family>(
     }
     if new != old || first.is_sent_up() {
         let address = FragmentedKey::new(old, side.hook());
-        let _ = F::fragmented().insert(&address, first.seen(), BPF_NOEXIST.into());
+        let _ = F::fragmented().insert(address, first.seen(), BPF_NOEXIST.into());
     } else if since::<F>(&key, side).is_none() {
         return verdict;
     }

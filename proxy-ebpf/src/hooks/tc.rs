@@ -126,9 +126,10 @@ fn transport_packet<'a, F: Family>(
     let again = &raw mut *place;
     match parse::packet::<F>(ctx, l3, place) {
         Ok(packet) => Ok(packet),
-        // SAFETY: the place is `place`, which nobody has borrowed when there is no packet.
         Err(Skip::Fragment | Skip::ExtensionHeader) => {
-            uncommon::packet::<F>(ctx, l3, unsafe { &mut *again }, mark, side)
+            // SAFETY: it is `place`, which nobody has borrowed when there is no packet.
+            let place = unsafe { &mut *again };
+            uncommon::packet::<F>(ctx, l3, place, mark, side)
         }
         Err(Skip::OtherProtocol) => Err(icmp::error::<F>(ctx, l3, side)),
         Err(Skip::Truncated) => Err(Verdict::Next),
