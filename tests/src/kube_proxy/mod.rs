@@ -3,14 +3,16 @@
 mod backend;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use crate::{netns::NetNs, process::Process, signals, topology::Host};
 pub use backend::Backend;
@@ -19,6 +21,7 @@ pub use backend::Backend;
 const VARIABLE: &str = "KUBE_PORTAL_APISERVER_DIR";
 /// How long it may take to write the rules of ten thousand Services.
 const PATIENCE: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How it does it: its `--proxy-mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +108,12 @@ impl KubeProxy {
             if let Err(interrupted) = signals::check() {
                 return Ok(Err(interrupted));
             }
-            let rules = backend.rules(mode, ns)?;
-            let missing = cluster_ips.iter().find(|ip| !names(&rules, **ip));
-            let missing = missing.map(|ip| format!("no rule for {ip}"));
-            ensure!(missing.is_none(), missing.unwrap_or_default());
-            Ok(Ok(()))
+            // Reading all rules takes the processor from who writes them.
+            thread::sleep(PAUSE);
+            match first_missing(&backend.rules(mode, ns)?, cluster_ips) {
+                Some(missing) => bail!("no rule for {missing}"),
+                None => Ok(Ok(())),
+            }
         })?
     }
 
@@ -132,16 +136,12 @@ impl Mode {
     }
 }
 
-/// Whether `rules` have the address as a word of its own.
-fn names(rules: &str, ip: IpAddr) -> bool {
-    let ip = ip.to_string();
-    let is_part = |character: Option<char>| {
-        character.is_some_and(|character| character.is_ascii_hexdigit() || ":.".contains(character))
-    };
-    rules.match_indices(&ip).any(|(begin, _)| {
-        let (before, behind) = (&rules[..begin], &rules[begin + ip.len()..]);
-        !is_part(before.chars().next_back()) && !is_part(behind.chars().next())
-    })
+/// The first of the addresses that `rules` do not have.
+fn first_missing(rules: &str, addresses: &[IpAddr]) -> Option<IpAddr> {
+    let is_between = |character: char| !character.is_ascii_hexdigit() && !":.".contains(character);
+    let words: BTreeSet<&str> = rules.split(is_between).collect();
+    let is_missing = |address: &&IpAddr| !words.contains(address.to_string().as_str());
+    addresses.iter().find(is_missing).copied()
 }
 
 #[cfg(test)]
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn an_address_is_not_found_as_part_of_a_longer_one() {
         let rules = "-A KUBE-SERVICES -d 10.96.1.10/32 -p tcp\n110.96.1.1 . tcp\n";
-        assert!(names(rules, "10.96.1.10".parse().unwrap()));
-        assert!(!names(rules, "10.96.1.1".parse().unwrap()));
+        let (there, not_there) = ("10.96.1.10".parse().unwrap(), "10.96.1.1".parse().unwrap());
+        assert_eq!(first_missing(rules, &[there]), None);
+        assert_eq!(first_missing(rules, &[there, not_there]), Some(not_there));
     }
 }

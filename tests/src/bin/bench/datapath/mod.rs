@@ -4,10 +4,11 @@
 //! twin ─▶ twin::proxies, twin::reference     clusters that differ in their proxy only
 //! rounds ─▶ load                             connections, requests, a stream: on each path, of each twin in turn
 //! summary ─▶ metric                          medians, ratios to the twin without proxy, targets
-//! programs                                   the kernel's own count of our programs' time
+//! programs ─▶ empty_program                  the kernel's own count of our programs' time
 //! table                                      all of it, side by side
 //! ```
 
+mod empty_program;
 mod load;
 mod metric;
 mod path;

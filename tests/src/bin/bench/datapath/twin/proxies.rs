@@ -4,12 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use harness::{
-    agent::{Agent, TcAttach},
-    kube_proxy::KubeProxy,
-    manifests::Manifests,
-    scratch::Scratch,
-    signals,
-    topology::Host,
+    agent::Agent, kube_proxy::KubeProxy, manifests::Manifests, scratch::Scratch, signals, topology::Host,
 };
 
 use crate::datapath::services::{self, PODS};
@@ -33,11 +28,7 @@ impl Proxies {
         let scratch = Scratch::create()?;
         let manifests = Manifests::new(scratch.manifests());
         write(&manifests, count)?;
-        let start = |node| {
-            let agent = Agent::start(node, &scratch, TcAttach::Auto)?;
-            agent.restart_with(&["--cluster-cidr", PODS])?;
-            anyhow::Ok(agent)
-        };
+        let start = |node| Agent::start_with(node, &scratch, &["--cluster-cidr", PODS]);
         let [one, two] = nodes;
         Ok(Self::Portal {
             agents: [start(one)?, start(two)?],
