@@ -57,8 +57,7 @@ pub(super) fn measure(
                 for twin in &order {
                     signals::check()?;
                     let slice = plan.slice(load);
-                    let values = run(twin, path, load, slice)
-                        .with_context(|| format!("{}: {}", twin.proxy.label(), path.label()))?;
+                    let values = run(twin, path, load, slice)?;
                     samples.extend(values.into_iter().map(|(metric, value)| Sample {
                         path,
                         proxy: twin.proxy,
@@ -77,16 +76,25 @@ pub(super) fn measure(
 pub(super) fn run(twin: &Twin, path: Path, load: Load, slice: Duration) -> Result<Vec<(Metric, f64)>> {
     let (ns, targets) = twin.ends(twin.way(path));
     let first = *targets.first().context("no target")?;
+    let context = || format!("{}: {}: {load:?}", twin.proxy.label(), path.label());
     Ok(match load {
         Load::Connections => {
-            let Connections { per_second, connects } = ns.run(|| load::connections(&targets, slice))?;
+            let Connections { per_second, connects } = ns
+                .run(|| load::connections(&targets, slice))
+                .with_context(context)?;
             vec![
                 (Metric::Connections, per_second),
                 (Metric::Connect, median(&connects).context("no connect")?),
                 (Metric::SlowConnect, p99(&connects).context("no connect")?),
             ]
         }
-        Load::Requests => vec![(Metric::Requests, ns.run(|| load::requests(first, slice))?)],
-        Load::Stream => vec![(Metric::Throughput, ns.run(|| load::stream(first, slice))?)],
+        Load::Requests => vec![(
+            Metric::Requests,
+            ns.run(|| load::requests(first, slice)).with_context(context)?,
+        )],
+        Load::Stream => vec![(
+            Metric::Throughput,
+            ns.run(|| load::stream(first, slice)).with_context(context)?,
+        )],
     })
 }

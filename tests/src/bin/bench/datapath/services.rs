@@ -31,10 +31,16 @@ pub(super) fn leading_to(destination: Destination) -> impl Iterator<Item = u32> 
     }
 }
 
-/// The port that the pods behind Service `index` listen on. All have another, so that a pod is as many targets as Services lead to
-/// it.
+/// The port that the pods behind Service `index` listen on for it. All have another, so that a pod is as many targets as Services
+/// lead to it.
 pub(super) fn target_port(index: u32) -> u16 {
     8001 + u16::try_from(index % TO_EACH).unwrap_or_default()
+}
+
+/// The port that they listen on for those who come without a Service. It is another one: who reaches one address and port in both
+/// ways may use one source port for both, and that is no matter of speed.
+pub(super) fn direct_port(index: u32) -> u16 {
+    target_port(index) + 1000
 }
 
 /// The NodePort of measured Service `index`.

@@ -64,7 +64,8 @@ impl Twin {
         prepare(&topology)?;
         let serve = |destination| {
             let pod = pod(&topology, destination);
-            let ports = services::leading_to(destination).map(services::target_port);
+            let ports = services::leading_to(destination)
+                .flat_map(|index| [services::target_port(index), services::direct_port(index)]);
             Server::start(&pod.ns, pod.ip(Family::V4), ports)
         };
         Ok(Self {
@@ -108,7 +109,7 @@ impl Twin {
         };
         let pod = pod(&self.topology, way.destination);
         let target = |index| match way.address {
-            Address::Direct => pod.at(Family::V4, services::target_port(index)),
+            Address::Direct => pod.at(Family::V4, services::direct_port(index)),
             Address::ClusterIp => SocketAddr::new(services::cluster_ip(index), 80),
             Address::NodePort => one.host.at(Family::V4, services::node_port(index)),
         };
