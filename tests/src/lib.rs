@@ -7,6 +7,8 @@
 //!   │  └─▶ manifests                      Services as YAML files that the agents read
 //!   └────▶ traffic                        servers and clients on real sockets
 //!
+//! apiserver, kube_proxy                  the real ones, on machines of a topology
+//!
 //! bpf                                    the programs alone, given packets by the kernel's test run
 //! ```
 //!

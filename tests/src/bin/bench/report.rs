@@ -67,7 +67,7 @@ pub(crate) fn write(figures: &Figures, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 pub(crate) fn read(path: &Path) -> Result<Figures> {
     let read = || Ok::<_, anyhow::Error>(serde_json::from_str(&fs::read_to_string(path)?)?);
     read().with_context(|| format!("cannot read figures from {}", path.display()))

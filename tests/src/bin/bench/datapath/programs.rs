@@ -85,7 +85,7 @@ fn programs(node: &NetNs) -> Result<BTreeMap<u32, ProgramInfo>> {
         for interface in &if_nameindex()? {
             let device = interface.name().to_string_lossy();
             for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
-                let (_, attached) = SchedClassifier::query_tcx(&*device, direction)
+                let (_, attached) = SchedClassifier::query_tcx(&device, direction)
                     .with_context(|| format!("cannot ask the kernel for the programs of {device}"))?;
                 programs.extend(attached.into_iter().map(|program| (program.id(), program)));
             }

@@ -15,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(in crate::datapath) enum Proxies {
     None,
     Portal {
-        agents: [Agent; 2],
+        agents: Vec<Agent>,
         manifests: Manifests,
         _scratch: Scratch,
     },
@@ -29,9 +29,8 @@ impl Proxies {
         let manifests = Manifests::new(scratch.manifests());
         write(&manifests, count)?;
         let start = |node| Agent::start_with(node, &scratch, &["--cluster-cidr", PODS]);
-        let [one, two] = nodes;
         Ok(Self::Portal {
-            agents: [start(one)?, start(two)?],
+            agents: nodes.into_iter().map(start).collect::<Result<_>>()?,
             manifests,
             _scratch: scratch,
         })
