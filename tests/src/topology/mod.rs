@@ -11,6 +11,7 @@
 //!   └─ shell-1 .150                       └─ shell-3 .172   /128 in the pod
 //! ```
 
+mod control;
 mod plan;
 mod wiring;
 
@@ -23,6 +24,7 @@ use anyhow::Result;
 use proxy_agent::model::Family;
 
 use crate::netns::NetNs;
+pub use control::control_host;
 pub use wiring::{bridge_ip, pod_interface};
 
 /// Something with one address per family in a namespace of its own.
