@@ -75,7 +75,7 @@ pub(crate) fn ipv6_chain(
             FRAGMENT => {
                 let field = u16::from_be_bytes([high, low]);
                 header.is_fragmented = true;
-                header.fragment = field >> 3 | (field & 1) << 13;
+                header.fragment = (field >> 3) | ((field & 1) << 13);
                 header.id = id;
                 header.len += 8;
             }

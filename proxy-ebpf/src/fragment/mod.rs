@@ -62,7 +62,7 @@ const fn protocol<F: Family>(of: &Chain) -> u8 {
 /// Whether it may be a fragment of TCP or UDP: in IPv6 destination options may stand before that.
 #[inline(always)]
 const fn may_have_ports<F: Family>(of: &Chain) -> bool {
-    of.header.has_ports() || F::IPV6 && of.header.protocol == chain::DESTINATION_OPTIONS
+    of.header.has_ports() || (F::IPV6 && of.header.protocol == chain::DESTINATION_OPTIONS)
 }
 
 /// A fragment that is not the first one.

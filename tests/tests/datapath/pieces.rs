@@ -30,7 +30,7 @@ pub(crate) fn fragment(variant: Variant, headers: &[u8], offset: u16, more: bool
     let (l3, mut bytes) = (variant.l3(), headers.to_vec());
     match variant.family {
         Family::V4 => {
-            let field = offset | u16::from(more) << 13;
+            let field = offset | (u16::from(more) << 13);
             bytes[l3 + 6..l3 + 8].copy_from_slice(&field.to_be_bytes());
             let len = u16::try_from(headers.len() - l3 + piece.len()).unwrap();
             bytes[l3 + 2..l3 + 4].copy_from_slice(&len.to_be_bytes());
@@ -39,7 +39,7 @@ pub(crate) fn fragment(variant: Variant, headers: &[u8], offset: u16, more: bool
             bytes
         }
         Family::V6 => {
-            let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+            let [high, low] = ((offset << 3) | u16::from(more)).to_be_bytes();
             bytes.extend(piece);
             extended(
                 variant,

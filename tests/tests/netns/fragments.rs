@@ -198,7 +198,7 @@ fn pieces4(bytes: &[u8]) -> Vec<Vec<u8>> {
     let id = next_id().to_be_bytes();
     pieces(carried, |offset, more, piece| {
         let mut fragment = header.to_vec();
-        let field = offset / 8 | u16::from(more) << 13;
+        let field = (offset / 8) | (u16::from(more) << 13);
         fragment[2..4].copy_from_slice(&u16::try_from(20 + piece.len()).unwrap().to_be_bytes());
         fragment[4..6].copy_from_slice(&id);
         fragment[6..8].copy_from_slice(&field.to_be_bytes());
