@@ -57,7 +57,11 @@ fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, D
     let flow = match flow::request::<F>(&packet) {
         Request::Known(flow) => Some(flow),
         Request::Unknown if packet.tuple.protocol() != TCP || packet.flags.opens() => {
-            match open::flow::<F>(ctx, packet.tuple) {
+            let opened = match open::flow::<F>(ctx, packet.tuple) {
+                Opened::Nothing => open::beside_a_service::<F>(packet.tuple),
+                opened => opened,
+            };
+            match opened {
                 Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
                 Opened::Nothing => None,
                 Opened::Refused => return Ok(reject::packet::<F>(ctx, &packet, layer)),
