@@ -29,6 +29,7 @@ mod family;
 mod flow;
 mod icmp;
 mod lookup;
+mod mark;
 mod open;
 pub mod reject;
 pub mod rewrite;

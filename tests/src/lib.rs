@@ -16,6 +16,7 @@ pub mod agent;
 pub mod apiserver;
 pub mod bpf;
 pub mod exec;
+pub mod iptables;
 mod janitor;
 pub mod manifests;
 pub mod netns;

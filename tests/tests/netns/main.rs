@@ -46,6 +46,7 @@ mod cleanup;
 mod cluster_ip;
 mod drift;
 mod external_ip;
+mod forward_policy;
 mod hairpin;
 mod harness_itself;
 mod icmp;
