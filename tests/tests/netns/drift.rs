@@ -50,6 +50,9 @@ fn entries_that_somebody_deletes_overwrites_or_adds_are_repaired_and_traffic_flo
     let [node, _] = &world.topology.nodes;
     let [nginx_a, nginx_b, shell] = &node.pods;
     let [v4, v6] = VARIANTS.map(|variant| world.publish(variant, &[nginx_a, nginx_b]).unwrap());
+    // For these the maps say who is in a list.
+    let _udp = [crate::IPV4_UDP, crate::IPV6_UDP]
+        .map(|variant| world.publish(variant, &[nginx_a, nginx_b]).unwrap());
     for (service, damage) in [(&v4, damage_v4 as Damage), (&v6, damage_v6)] {
         let vip = Needs::new(shell, service.vip(), true);
         let node_port = Needs::new(&world.topology.client, service.node_port(&node.host), false);

@@ -19,12 +19,33 @@ pub struct ListOwner {
     pub scope: Scope,
 }
 
+impl ListOwner {
+    /// Of a list of Service port `service`.
+    #[must_use]
+    pub const fn new(service: u32, key: &ListKey) -> Self {
+        Self {
+            service,
+            family: key.family,
+            scope: key.scope,
+        }
+    }
+}
+
+/// A list as the maps have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListId {
+    /// Its id.
+    pub id: u32,
+    /// Whether it is in `LIST_MEMBERS`, too.
+    pub members: bool,
+}
+
 /// The ids in use.
 #[derive(Clone, Debug)]
 pub struct Ids {
     services: BTreeMap<(String, u8), u32>,
     /// Lists as the maps hold them: what the maps do not say, such as whether an endpoint is local, makes no other list.
-    lists: BTreeMap<ListOwner, (u32, Vec<Slot>)>,
+    lists: BTreeMap<ListOwner, (ListId, Vec<Slot>)>,
     next_service: u32,
     next_list: u32,
     /// Lists that have another id by now, or none.
@@ -64,9 +85,9 @@ impl Ids {
     }
 
     /// Takes over a list of an earlier run.
-    pub fn restore_list(&mut self, owner: ListOwner, id: u32, list: Vec<Slot>) {
-        self.lists.insert(owner, (id, list));
-        self.reserve(id + 1, 0);
+    pub fn restore_list(&mut self, owner: ListOwner, list: ListId, slots: Vec<Slot>) {
+        self.lists.insert(owner, (list, slots));
+        self.reserve(list.id + 1, 0);
     }
 
     /// The id that a Service port has already.
@@ -82,7 +103,8 @@ impl Ids {
 
     /// Forgets a list.
     pub fn forget_list(&mut self, owner: &ListOwner) {
-        self.replaced.extend(self.lists.remove(owner).map(|(id, _)| id));
+        self.replaced
+            .extend(self.lists.remove(owner).map(|(list, _)| list.id));
     }
 
     /// The ids that lists have lost since the last call.
@@ -99,25 +121,35 @@ impl Ids {
             .or_insert_with(|| give(next))
     }
 
-    /// The id of a list: the one it has, or a new one if its endpoints have changed. 0 for an empty list.
-    pub fn list(&mut self, service: u32, key: &ListKey, list: &EndpointList) -> u32 {
-        let owner = ListOwner {
-            service,
-            family: key.family,
-            scope: key.scope,
-        };
+    /// The id that a list has already.
+    #[must_use]
+    pub fn known_list(&self, owner: &ListOwner) -> Option<u32> {
+        self.lists.get(owner).map(|(list, _)| list.id)
+    }
+
+    /// The id of a list: the one it has, or a new one if its endpoints have changed or `members` are wanted that it lacks. `None`
+    /// for an empty list.
+    pub fn list(
+        &mut self,
+        service: u32,
+        key: &ListKey,
+        list: &EndpointList,
+        members: bool,
+    ) -> Option<ListId> {
+        let owner = ListOwner::new(service, key);
         if list.endpoints.is_empty() {
             self.forget_list(&owner);
-            return 0;
+            return None;
         }
         let slots = slots(list);
         match self.lists.get(&owner) {
-            Some((id, known)) if *known == slots => *id,
+            Some((known, at)) if *at == slots && (known.members || !members) => Some(*known),
             _ => {
                 self.forget_list(&owner);
                 let id = give(&mut self.next_list);
-                self.lists.insert(owner, (id, slots));
-                id
+                let given = ListId { id, members };
+                self.lists.insert(owner, (given, slots));
+                Some(given)
             }
         }
     }
@@ -125,7 +157,7 @@ impl Ids {
     /// Forgets everything else: a Service port or list that comes back is a new one.
     pub fn retain(&mut self, service: impl Fn(u32) -> bool, list: impl Fn(u32) -> bool) {
         self.services.retain(|_, id| service(*id));
-        self.lists.retain(|_, (id, _)| list(*id));
+        self.lists.retain(|_, (known, _)| list(known.id));
     }
 }
 
@@ -169,18 +201,22 @@ mod tests {
         }
     }
 
+    fn id_of(ids: &mut Ids, list: &EndpointList) -> u32 {
+        ids.list(7, &key(), list, false).map_or(0, |list| list.id)
+    }
+
     #[test]
     fn a_list_that_changes_and_changes_back_has_three_ids() {
         let mut ids = Ids::default();
-        let given = [list(&[1]), list(&[1, 2]), list(&[1])].map(|list| ids.list(7, &key(), &list));
+        let given = [list(&[1]), list(&[1, 2]), list(&[1])].map(|list| id_of(&mut ids, &list));
         assert_eq!(given, [1, 2, 3]);
     }
 
     #[test]
     fn an_unchanged_list_keeps_its_id_and_an_empty_one_has_none() {
         let mut ids = Ids::default();
-        assert_eq!(ids.list(7, &key(), &list(&[1])), ids.list(7, &key(), &list(&[1])));
-        assert_eq!(ids.list(7, &key(), &list(&[])), 0);
+        assert_eq!(id_of(&mut ids, &list(&[1])), id_of(&mut ids, &list(&[1])));
+        assert_eq!(id_of(&mut ids, &list(&[])), 0);
     }
 
     #[test]
@@ -190,7 +226,7 @@ mod tests {
         ids.reserve(40, 0);
         assert_eq!(ids.service(&key().service_port, 6), 9);
         assert_eq!(ids.service(&key().service_port, 17), 10);
-        assert_eq!(ids.list(9, &key(), &list(&[1])), 40);
+        assert_eq!(id_of(&mut ids, &list(&[1])), 40);
     }
 
     #[test]
@@ -201,7 +237,7 @@ mod tests {
             for (endpoint, weight) in list.endpoints.iter_mut().zip(weights) {
                 (endpoint.weight, endpoint.local) = (weight, local);
             }
-            ids.list(7, &key(), &list)
+            id_of(&mut ids, &list)
         };
         let changes = [
             ([1, 1], false),
@@ -222,12 +258,23 @@ mod tests {
         let mut ids = Ids::default();
         let given = |ids: &mut Ids| {
             let service = ids.service(&key().service_port, 6);
-            (service, ids.list(service, &key(), &list(&[1])))
+            (service, id_of(ids, &list(&[1])))
         };
         assert_eq!(given(&mut ids), (1, 1));
         ids.retain(|_| true, |_| false);
         assert_eq!(given(&mut ids), (1, 2));
         ids.retain(|_| false, |_| false);
         assert_eq!(given(&mut ids), (2, 3));
+    }
+
+    #[test]
+    fn a_list_that_lacks_the_members_that_are_asked_for_is_written_anew_and_keeps_those_that_nobody_needs() {
+        let mut ids = Ids::default();
+        let mut given = |members| ids.list(7, &key(), &list(&[1]), members).expect("not empty");
+        let all = [false, true, true, false].map(|members| {
+            let list = given(members);
+            (list.id, list.members)
+        });
+        assert_eq!(all, [(1, false), (2, true), (2, true), (2, true)]);
     }
 }

@@ -12,7 +12,7 @@ use proxy_common::{
 
 use super::{
     alias::{Slot, slots},
-    ids::{Ids, ListOwner},
+    ids::{Ids, ListId, ListOwner},
     maps::RangeKey,
 };
 use crate::model::{
@@ -51,10 +51,21 @@ pub struct Gone {
 pub struct FamilyContents<A> {
     /// `FRONTENDS`.
     pub frontends: BTreeMap<FrontendKey<A>, Frontend>,
-    /// `ENDPOINTS` and `LIST_MEMBERS`, by list.
+    /// `ENDPOINTS`, by list.
     pub lists: BTreeMap<u32, Vec<Endpoint<A>>>,
+    /// The lists that are in `LIST_MEMBERS`, too.
+    pub with_members: BTreeSet<u32>,
     /// `SOURCE_RANGES`.
     pub source_ranges: BTreeSet<RangeKey<A>>,
+}
+
+impl<A> FamilyContents<A> {
+    fn put_list(&mut self, list: ListId, endpoints: Vec<Endpoint<A>>) {
+        self.lists.insert(list.id, endpoints);
+        if list.members {
+            self.with_members.insert(list.id);
+        }
+    }
 }
 
 impl<A> Default for FamilyContents<A> {
@@ -62,6 +73,7 @@ impl<A> Default for FamilyContents<A> {
         Self {
             frontends: BTreeMap::new(),
             lists: BTreeMap::new(),
+            with_members: BTreeSet::new(),
             source_ranges: BTreeSet::new(),
         }
     }
@@ -155,6 +167,8 @@ pub fn encode_delta(desired: &Desired, delta: &Delta, ids: &mut Ids) -> (Content
     let mut encoder = Encoder::new(desired, ids);
     delta.service_ports.iter().for_each(|id| encoder.service_port(id));
     delta.lists.iter().for_each(|key| encoder.list(key));
+    // Whether a list's members are asked for depends on its Service port.
+    delta.service_ports.iter().for_each(|id| encoder.lists_of(id));
     delta.frontends.iter().for_each(|key| encoder.frontend(key));
     let Encoder {
         contents, mut gone, ..
@@ -198,6 +212,19 @@ impl<'a> Encoder<'a> {
         self.contents.v6.source_ranges.extend(ranges(service, port));
     }
 
+    fn lists_of(&mut self, id: &ServicePortId) {
+        for (family, scope) in Family::ALL
+            .into_iter()
+            .flat_map(|family| [Scope::Cluster, Scope::Local].map(|scope| (family, scope)))
+        {
+            self.list(&ListKey {
+                service_port: id.clone(),
+                family,
+                scope,
+            });
+        }
+    }
+
     fn list(&mut self, key: &ListKey) {
         let is_served = key.service_port.protocol != Protocol::Sctp;
         match self.desired.lists.get(key).filter(|_| is_served) {
@@ -207,35 +234,32 @@ impl<'a> Encoder<'a> {
     }
 
     fn put_list(&mut self, key: &ListKey, list: &EndpointList) {
-        let id = self.list_id(key, list);
-        if id == 0 {
+        let service = self
+            .ids
+            .service(&key.service_port, number(key.service_port.protocol));
+        let Some(known) = self.ids.list(service, key, list, self.asks_for_members(key)) else {
             return;
-        }
+        };
         match key.family {
-            Family::V4 => drop(self.contents.v4.lists.insert(id, endpoints(list))),
-            Family::V6 => drop(self.contents.v6.lists.insert(id, endpoints(list))),
+            Family::V4 => self.contents.v4.put_list(known, endpoints(list)),
+            Family::V6 => self.contents.v6.put_list(known, endpoints(list)),
         }
+    }
+
+    /// Whether programs ask if an endpoint is still in the list: of UDP flows when it has changed, of affinity always.
+    fn asks_for_members(&self, key: &ListKey) -> bool {
+        let port = self.desired.service_ports.get(&key.service_port);
+        let has_affinity = port.is_some_and(|port| port.session_affinity.is_some());
+        has_affinity || key.service_port.protocol == Protocol::Udp
     }
 
     fn forget_list(&mut self, key: &ListKey) {
         let service = self
             .ids
             .known_service(&key.service_port, number(key.service_port.protocol));
-        let owner = |service| ListOwner {
-            service,
-            family: key.family,
-            scope: key.scope,
-        };
         if let Some(service) = service {
-            self.ids.forget_list(&owner(service));
+            self.ids.forget_list(&ListOwner::new(service, key));
         }
-    }
-
-    fn list_id(&mut self, key: &ListKey, list: &EndpointList) -> u32 {
-        let service = self
-            .ids
-            .service(&key.service_port, number(key.service_port.protocol));
-        self.ids.list(service, key, list)
     }
 
     fn frontend(&mut self, key: &model::FrontendKey) {
@@ -266,11 +290,12 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    fn with_list(&mut self, frontend: Frontend, key: &ListKey) -> Frontend {
-        let none = EndpointList::default();
-        let list = self.desired.lists.get(key).unwrap_or(&none);
-        let id = self.ids.list(frontend.service(), key, list);
-        let len = u32::try_from(list.endpoints.len()).unwrap_or(u32::MAX);
+    /// Lists come before frontends, so each that is not empty has its id.
+    fn with_list(&self, frontend: Frontend, key: &ListKey) -> Frontend {
+        let endpoints = self.desired.lists.get(key).map_or(0, |list| list.endpoints.len());
+        let len = u32::try_from(endpoints).unwrap_or(u32::MAX);
+        let owner = ListOwner::new(frontend.service(), key);
+        let id = self.ids.known_list(&owner).filter(|_| len > 0).unwrap_or(0);
         match key.scope {
             Scope::Cluster => frontend.with_cluster_list(id, len),
             Scope::Local => frontend.with_local_list(id, len),

@@ -18,7 +18,7 @@ use proxy_common::{
 use super::{
     alias::Slot,
     encode::{Contents, FamilyContents, Gone},
-    ids::{Ids, ListOwner},
+    ids::{Ids, ListId, ListOwner},
     maps::{MapError, RangeKey},
     object::MapSizes,
     tracked_map::{TrackedMap, Writes},
@@ -140,7 +140,7 @@ impl Maps {
         Ok(node + names + self.v4.count_drift()? + self.v6.count_drift()?)
     }
 
-    /// How full the maps are that grow with the cluster, if they have these sizes. `LIST_MEMBERS` are as full as `ENDPOINTS`.
+    /// How full the maps are that grow with the cluster, if they have these sizes. `LIST_MEMBERS` are never fuller than `ENDPOINTS`.
     #[must_use]
     pub fn uses(&self, sizes: MapSizes) -> Vec<MapUse> {
         let Self { v4, v6, .. } = self;
@@ -270,7 +270,8 @@ impl<A: Address> FamilyMaps<A> {
         }
         let mut incomplete = BTreeSet::new();
         for (list, endpoints) in &contents.lists {
-            if let Err(error) = self.write_list(*list, endpoints) {
+            let members = contents.with_members.contains(list);
+            if let Err(error) = self.write_list(*list, endpoints, members) {
                 incomplete.insert(*list);
                 result = result.and(Err(error));
             }
@@ -283,10 +284,12 @@ impl<A: Address> FamilyMaps<A> {
         result
     }
 
-    fn write_list(&mut self, list: u32, endpoints: &[Endpoint<A>]) -> Result<(), MapError> {
+    fn write_list(&mut self, list: u32, endpoints: &[Endpoint<A>], members: bool) -> Result<(), MapError> {
         for (slot, endpoint) in (0..).zip(endpoints) {
-            let member = MemberKey::new(list, endpoint.address(), endpoint.port());
-            self.members.set(member, slot)?;
+            if members {
+                let member = MemberKey::new(list, endpoint.address(), endpoint.port());
+                self.members.set(member, slot)?;
+            }
             self.endpoints.set(EndpointKey::new(list, slot), *endpoint)?;
         }
         Ok(())
@@ -338,6 +341,7 @@ fn restore_lists<A: Address>(family: Family, maps: &FamilyMaps<A>, ids: &mut Ids
             .or_default()
             .push(Slot::from_wire(endpoint));
     }
+    let with_members: BTreeSet<u32> = maps.members.known().keys().map(MemberKey::list).collect();
     for frontend in maps.frontends.known().values() {
         for (scope, id) in [Scope::Cluster, Scope::Local]
             .into_iter()
@@ -350,7 +354,10 @@ fn restore_lists<A: Address>(family: Family, maps: &FamilyMaps<A>, ids: &mut Ids
                         family,
                         scope,
                     },
-                    id,
+                    ListId {
+                        id,
+                        members: with_members.contains(&id),
+                    },
                     list.clone(),
                 );
             }

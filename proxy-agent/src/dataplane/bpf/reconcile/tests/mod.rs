@@ -186,12 +186,37 @@ fn a_changed_endpoint_costs_its_list_and_the_frontends_that_name_it() {
     agent.converge(&desired(&many(0b111)));
     let before = kernel.writes();
     let applied = agent.converge(&desired(&many(0b011)));
-    // The next list id, two slots and their members, a cluster IP and a NodePort.
-    assert_eq!((applied.updates, applied.deletes), (1 + 4 + 2, 0));
-    assert_eq!(kernel.writes() - before, 7);
+    // The next list id, two slots, a cluster IP and a NodePort.
+    assert_eq!((applied.updates, applied.deletes), (1 + 2 + 2, 0));
+    assert_eq!(kernel.writes() - before, 5);
     kernel.wait(GRACE);
     let applied = agent.converge(&desired(&many(0b011)));
-    assert_eq!((applied.updates, applied.deletes), (0, 6), "the old list");
+    assert_eq!((applied.updates, applied.deletes), (0, 3), "the old list");
+}
+
+#[test]
+fn members_are_written_for_those_whose_packets_ask_and_affinity_that_comes_later_brings_them() {
+    let (kernel, mut agent) = fresh();
+    let members = |agent: &mut Agent, web| {
+        let contents = agent.settle(&desired(&[Some(web)]));
+        kernel.assert_holds(&contents);
+        kernel.v4.members.content().len()
+    };
+    let (tcp, udp) = (
+        web(0b11),
+        Web {
+            udp: true,
+            ..web(0b11)
+        },
+    );
+    let sticky = Web {
+        affinity: true,
+        ..tcp
+    };
+    assert_eq!(
+        [tcp, udp, tcp, sticky].map(|web| members(&mut agent, web)),
+        [0, 2, 0, 2]
+    );
 }
 
 #[test]

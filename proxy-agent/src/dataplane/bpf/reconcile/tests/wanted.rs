@@ -24,6 +24,9 @@ pub(super) struct Web {
     pub(super) node_port: bool,
     /// Of the endpoint with the lowest address; the others have 1.
     pub(super) weight: u16,
+    /// Session affinity, for which the programs ask who is in a list; they do so for UDP, too.
+    pub(super) affinity: bool,
+    pub(super) udp: bool,
 }
 
 /// IPv4 only, with a NodePort; `endpoints` are bits.
@@ -34,20 +37,25 @@ pub(super) const fn web(endpoints: u8) -> Web {
         local: false,
         node_port: true,
         weight: 1,
+        affinity: false,
+        udp: false,
     }
 }
 
 pub(super) fn any_web() -> impl Strategy<Value = Web> {
     let family = || option::weighted(0.8, 0..8_u8);
-    (family(), family(), any::<bool>(), any::<bool>(), 0..3_u16).prop_map(
-        |(v4, v6, local, node_port, weight)| Web {
+    let flags = any::<[bool; 4]>();
+    (family(), family(), flags, 0..3_u16).prop_map(|(v4, v6, [local, node_port, affinity, udp], weight)| {
+        Web {
             v4,
             v6,
             local,
             node_port,
             weight,
-        },
-    )
+            affinity,
+            udp,
+        }
+    })
 }
 
 /// The state with these Services, each named after its index.
@@ -65,13 +73,14 @@ pub(super) fn desired(webs: &[Option<Web>]) -> Desired {
 }
 
 fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoints: u8) {
+    let protocol = if web.udp { Protocol::Udp } else { Protocol::Tcp };
     let service_port = ServicePortId {
         service: ObjectName::new("default", &format!("web-{index:03}")),
         port: String::new(),
-        protocol: Protocol::Tcp,
+        protocol,
     };
     let port = ServicePort {
-        session_affinity: None,
+        session_affinity: web.affinity.then_some(60),
         health_check_node_port: None,
         internal_traffic_policy: TrafficPolicy::Cluster,
         external_traffic_policy: TrafficPolicy::Cluster,
@@ -91,7 +100,7 @@ fn add(desired: &mut Desired, (index, family): (u8, Family), web: &Web, endpoint
         let key = FrontendKey {
             address,
             port,
-            protocol: Protocol::Tcp,
+            protocol,
         };
         let frontend = Frontend {
             kind,
