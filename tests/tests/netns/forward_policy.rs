@@ -8,7 +8,7 @@ use harness::{
     exec,
     iptables::Iptables,
     netns::NetNs,
-    topology::{Host, Topology},
+    topology::{Host, Topology, pod_network},
     traffic::{Client, Talker},
     wait,
     world::{Variant, World},
@@ -95,7 +95,8 @@ fn is_dropped(variant: Variant, client: &Host, target: SocketAddr) {
 
 fn what_the_cni_accepts_is_served(iptables: Iptables, world: &World) {
     let [one, two] = &world.topology.nodes;
-    for (family, pods) in [(Family::V4, "192.168.166.0/24"), (Family::V6, "fd00:10:166::/64")] {
+    for family in Family::ALL {
+        let pods = pod_network(family);
         for side in ["-s", "-d"] {
             iptables
                 .run(
@@ -131,22 +132,6 @@ fn a_policy_that_changes_is_noticed() {
     a_client_outside_is_served(&world, VARIANTS[0]);
 }
 
-#[test]
-fn cleanup_takes_the_rules_away_and_leaves_the_policy() {
-    let iptables = Iptables::Nft;
-    let Some(world) = world(iptables, |topology| {
-        policy(iptables, &topology.nodes[0].host.ns, "DROP");
-    }) else {
-        return;
-    };
-    let node = &world.topology.nodes[0].host;
-    has_rules(iptables, &node.ns, true, READY);
-    world.agents[0].kill().unwrap();
-    world.agents[0].cleanup().unwrap();
-    has_rules(iptables, &node.ns, false, Duration::ZERO);
-    assert_eq!(rules(iptables, &node.ns, Family::V4), "-P FORWARD DROP\n");
-}
-
 /// What kube-proxy masquerades by, where it ran before: the packets that it takes for its own have the agent's mark.
 const KUBE_POSTROUTING: &str = r#"*nat
 :KUBE-POSTROUTING - [0:0]
@@ -177,7 +162,7 @@ fn what_kube_proxy_left_behind_may_masquerade_first() {
 }
 
 #[test]
-fn another_bit_of_the_mark_serves_as_well() {
+fn another_bit_of_the_mark_serves_as_well_and_cleanup_takes_all_but_the_policy_away() {
     let iptables = Iptables::Nft;
     let Some(world) = world(iptables, |topology| {
         policy(iptables, &topology.nodes[0].host.ns, "DROP");
@@ -199,6 +184,13 @@ fn another_bit_of_the_mark_serves_as_well() {
     });
     other.unwrap();
     a_client_outside_is_served(&world, VARIANTS[0]);
+
+    world.agents[0].kill().unwrap();
+    world.agents[0].cleanup().unwrap();
+    for family in Family::ALL {
+        assert_eq!(rules(iptables, &node.ns, family), "-P FORWARD DROP\n");
+        assert!(iptables.run(&node.ns, family, "-S KUBE-FORWARD").is_err());
+    }
 }
 
 /// A world whose topology has been prepared; `None` if the machine has no such rules.

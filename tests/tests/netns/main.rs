@@ -44,11 +44,13 @@ mod attachment;
 mod bridge;
 mod cleanup;
 mod cluster_ip;
+mod cni_masquerade;
 mod drift;
 mod external_ip;
 mod forward_policy;
 mod hairpin;
 mod harness_itself;
+mod host_network;
 mod icmp;
 mod large_writes;
 mod live_change;
@@ -59,12 +61,14 @@ mod no_endpoints;
 mod node_changes;
 mod node_flags;
 mod node_port;
+mod overlay;
 mod path_mtu;
 mod policies;
 mod reload;
 mod restart;
 mod same_source_port;
 mod untouched;
+mod uplinks;
 mod weights;
 
 const IPV4_TCP: Variant = Variant {
