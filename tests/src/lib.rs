@@ -25,5 +25,6 @@ pub mod scratch;
 pub mod skip;
 pub mod topology;
 pub mod traffic;
+pub mod tun;
 pub mod wait;
 pub mod world;

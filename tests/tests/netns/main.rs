@@ -53,6 +53,7 @@ mod harness_itself;
 mod host_network;
 mod icmp;
 mod large_writes;
+mod layer_3;
 mod live_change;
 mod map_sizes;
 mod metrics;
