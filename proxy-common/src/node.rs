@@ -13,6 +13,8 @@ wire_struct! {
         snat4: Addr4,
         snat6: Addr6,
         flags: InterfaceFlags,
+        bridge_mac: [u8; 6],
+        reserved: [u8; 2],
     }
 }
 
@@ -28,6 +30,9 @@ wire_bits! {
 
     /// What arrives here is from local pods of IPv6.
     PODS6 = 1 << 1;
+
+    /// A port of a bridge, whose MAC address the interface has.
+    BRIDGE_PORT = 1 << 2;
 }
 
 wire_struct! {
@@ -65,7 +70,7 @@ wire_bits! {
 }
 
 wire_types! {
-    Interface = 24,
+    Interface = 32,
     Settings = 76,
     ServiceName = 196,
 }
@@ -74,7 +79,34 @@ impl Interface {
     /// `snat4` and `snat6` are the addresses that masqueraded packets leave with; the any-address where there is none.
     #[must_use]
     pub const fn new(snat4: Addr4, snat6: Addr6, flags: InterfaceFlags) -> Self {
-        Self { snat4, snat6, flags }
+        Self {
+            snat4,
+            snat6,
+            flags,
+            bridge_mac: [0; 6],
+            reserved: [0; 2],
+        }
+    }
+
+    /// As a port of the bridge with this MAC address.
+    #[must_use]
+    pub const fn on_bridge(self, mac: [u8; 6]) -> Self {
+        Self {
+            flags: self.flags.with(InterfaceFlags::BRIDGE_PORT),
+            bridge_mac: mac,
+            ..self
+        }
+    }
+
+    /// MAC address of its bridge, if it is the port of one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bridge_mac(&self) -> Option<&[u8; 6]> {
+        if self.flags.has(InterfaceFlags::BRIDGE_PORT) {
+            Some(&self.bridge_mac)
+        } else {
+            None
+        }
     }
 
     /// Its bits.

@@ -135,8 +135,14 @@ fn interfaces_and_names_are_plain_bytes() {
     let mut expected = vec![10, 0, 0, 1, 0xfd, 0];
     expected.extend([0; 13]);
     expected.push(1);
+    let unbridged = expected.clone();
     expected.extend(ne(&[2]));
+    expected.extend([0; 8]);
     assert_eq!(bytes_of(&interface), expected);
+    assert_eq!(interface.bridge_mac(), None);
+    let port = interface.on_bridge([0xee, 1, 2, 3, 4, 5]);
+    let bridge = [&ne(&[2 | 4])[..], &[0xee, 1, 2, 3, 4, 5, 0, 0]].concat();
+    assert_eq!(bytes_of(&port), [unbridged, bridge].concat());
     let name = ServiceName::new("default/web:http", TCP).with_limits(Limits::PROTOCOL);
     assert_eq!(bytes_of(&name)[..20], *b"\x06\0\x01\0default/web:http");
     assert_eq!((name.text(), name.protocol()), ("default/web:http", TCP));

@@ -13,6 +13,7 @@
 //!
 //! A frontend without endpoints turns the packet into its own refusal, which goes back out of the device (reject).
 //! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
+//! A reply that a bridge would carry from pod to pod is sent up to the node's stack (bridge).
 //! ICMP errors are translated as the packets that they are about.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
@@ -23,6 +24,7 @@ pub mod parse;
 pub mod verdict;
 
 mod affinity;
+mod bridge;
 mod client;
 mod count;
 mod family;

@@ -31,6 +31,8 @@ pub struct Link {
     pub peer_netns: Option<i32>,
     /// `IFF_*` of `<linux/if.h>`.
     pub flags: u32,
+    /// `IFLA_ADDRESS` of an Ethernet device.
+    pub mac: Option<[u8; 6]>,
 }
 
 impl Link {

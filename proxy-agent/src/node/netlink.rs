@@ -95,6 +95,7 @@ fn link(message: &LinkMessage) -> Link {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Address(address) => link.mac = address.as_slice().try_into().ok(),
             LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::Link(peer) => link.peer = Some(*peer),
             LinkAttribute::LinkNetNsId(id) => link.peer_netns = Some(*id),

@@ -6,7 +6,7 @@ use aya_ebpf::programs::TcContext;
 use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
 
 use crate::{
-    Family, V4, V6, count,
+    Family, V4, V6, bridge, count,
     flow::{self, Request},
     icmp, mark,
     open::{self, Opened},
@@ -70,6 +70,8 @@ fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, D
     if let Some(flow) = flow {
         rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
         mark::set(ctx, flow);
+    } else if bridge::is_for_another_host(ctx) {
+        bridge::send_up::<F>(ctx, packet.tuple);
     }
     Ok(Verdict::Next)
 }

@@ -135,6 +135,8 @@ pub(super) fn bridge_pods(node: &Node) -> Result<()> {
             "route del {}/32 dev {port}\nroute del {}/128 dev {port}",
             pod.v4, pod.v6
         )?;
+        let [.., last] = pod.v4.octets();
+        writeln!(lines, "link set {port} address ee:00:00:00:00:{last:02x}")?;
         writeln!(lines, "link set {port} master cni0")?;
     }
     exec::ip_batch(Some(node.host.ns.name()), &lines)?;

@@ -72,7 +72,10 @@ impl NodeMaps {
         .into_iter()
         .filter(|(family, _)| self.leads_to_pods(ifindex, *family))
         .fold(InterfaceFlags::NONE, |all, (_, flag)| all.with(flag));
-        Interface::new(v4.unwrap_or(Addr4::ANY), v6.unwrap_or(Addr6::ANY), flags)
+        let interface = Interface::new(v4.unwrap_or(Addr4::ANY), v6.unwrap_or(Addr6::ANY), flags);
+        let link = self.facts.links.get(&ifindex);
+        let mac = link.and_then(|link| self.bridge_of(link)?.mac);
+        mac.map_or(interface, |mac| interface.on_bridge(mac))
     }
 
     /// Whether local pods are known by this interface.
@@ -90,12 +93,14 @@ impl NodeMaps {
     /// The name that iptables' `-i` would match: what comes by the port of a bridge comes from the bridge.
     fn routed_name(&self, ifindex: u32) -> Option<&str> {
         let link = self.facts.links.get(&ifindex)?;
-        let bridge = |link: &Link| {
-            link.master
-                .filter(|_| link.master_kind.as_deref() == Some("bridge"))
-        };
-        let routed = bridge(link).and_then(|master| self.facts.links.get(&master));
-        Some(&routed.unwrap_or(link).name)
+        Some(&self.bridge_of(link).unwrap_or(link).name)
+    }
+
+    fn bridge_of(&self, port: &Link) -> Option<&Link> {
+        let bridge = port
+            .master
+            .filter(|_| port.master_kind.as_deref() == Some("bridge"))?;
+        self.facts.links.get(&bridge)
     }
 }
 
@@ -158,7 +163,25 @@ mod tests {
     fn bridge(index: u32, name: &str) -> (u32, Link) {
         let (_, link) = link(index, name, None);
         let kind = Some("bridge".to_owned());
-        (index, Link { kind, ..link })
+        let mac = Some([2, 0, 0, 0, 0, index.to_le_bytes()[0]]);
+        (index, Link { kind, mac, ..link })
+    }
+
+    #[test]
+    fn a_port_of_a_bridge_knows_the_bridges_mac_address_and_other_devices_have_none() {
+        let links = [
+            link(1, "eth0", None),
+            bridge(2, "cni0"),
+            link(3, "veth1", Some(2)),
+        ];
+        let mut node = NodeMaps::default();
+        node.set_facts(&NodeFacts {
+            links: links.into(),
+            ..NodeFacts::default()
+        });
+        let interfaces = node.interfaces();
+        assert_eq!(interfaces[&1].bridge_mac(), None);
+        assert_eq!(interfaces[&3].bridge_mac(), Some(&[2, 0, 0, 0, 0, 2]));
     }
 
     /// The devices that the detector takes for those of pods.
@@ -181,7 +204,7 @@ mod tests {
             },
             ..NodeRules::default()
         });
-        let is_pod_side = |interface: &Interface| interface.flags() == InterfaceFlags::PODS6;
+        let is_pod_side = |interface: &Interface| interface.flags().has(InterfaceFlags::PODS6);
         let interfaces = node.interfaces().into_iter();
         let of_pods = interfaces.filter(|(_, interface)| is_pod_side(interface));
         of_pods.map(|(index, _)| index).collect()

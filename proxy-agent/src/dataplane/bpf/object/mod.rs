@@ -51,8 +51,9 @@ pub const MAP_NAMES: [&str; 20] = [
     "COUNTERS",
 ];
 
-/// The programs, in the order of [`super::attach::Hook`] and [`crate::node::Layer`].
-pub const PROGRAM_NAMES: [&str; 4] = ["tc_ingress", "tc_egress", "tc_ingress_l3", "tc_egress_l3"];
+/// The programs of devices with an Ethernet header, which every node has. Those of other devices wait for the first one: to verify
+/// a program takes the kernel about half a second, and it is what the start of the agent waits for.
+const PROGRAM_NAMES: [&str; 2] = ["tc_ingress", "tc_egress"];
 
 /// The object that `cargo xtask build` makes; empty in a build without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/kube-portal.bpf.o"));
@@ -217,12 +218,8 @@ pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
     Ok(object)
 }
 
-/// All of them at the same time: to verify one takes the kernel about a third of a second, and it is what the start of the agent
-/// waits for.
+/// Both at the same time.
 fn load_programs(object: &mut Ebpf) -> Result<()> {
-    for name in PROGRAM_NAMES {
-        program(object, name)?;
-    }
     thread::scope(|scope| {
         let ours = object
             .programs_mut()
@@ -244,14 +241,17 @@ fn load_program(name: &str, program: &mut Program) -> Result<()> {
         .with_context(|| format!("the kernel does not take program {name}"))
 }
 
-/// A program of the object.
+/// A program of the object, in the kernel.
 ///
 /// # Errors
-/// When there is none of this name.
+/// When there is none of this name, or the kernel refuses it.
 pub fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
     let program = object
         .program_mut(name)
         .with_context(|| format!("the BPF object lacks program {name}"))?;
+    if program.fd().is_err() {
+        load_program(name, program)?;
+    }
     Ok(program.try_into()?)
 }
 
