@@ -31,6 +31,7 @@ mod family;
 mod flow;
 mod icmp;
 mod lookup;
+mod mark;
 mod open;
 pub mod reject;
 pub mod rewrite;

@@ -8,7 +8,7 @@ use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
 use crate::{
     Family, V4, V6, bridge, count,
     flow::{self, Request},
-    icmp,
+    icmp, mark,
     open::{self, Opened},
     packet::{Layer, is_ipv4, is_ipv6, pull},
     parse::{self, Packet, Skip},
@@ -33,6 +33,7 @@ pub fn ingress(ctx: &TcContext, layer: Layer) -> Verdict {
 /// A packet leaves by a device.
 #[inline(always)]
 pub fn egress(ctx: &TcContext, layer: Layer) -> Verdict {
+    mark::clear(ctx);
     if is_ipv4(ctx) {
         egress_of::<V4>(ctx, layer)
     } else if is_ipv6(ctx) {
@@ -72,6 +73,7 @@ fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, D
     };
     if let Some(flow) = flow {
         rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
+        mark::set(ctx, flow);
     } else if bridge::is_for_another_host(ctx) {
         bridge::send_up::<F>(ctx, packet.tuple);
     }

@@ -61,6 +61,7 @@ mod clients;
 mod cluster_ip;
 mod distribution;
 mod eviction;
+mod forward_mark;
 mod hairpin;
 mod icmp;
 mod icmp_untouched;
