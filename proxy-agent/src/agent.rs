@@ -14,6 +14,7 @@ use crate::{
     cli::run::{Run, SourceChoice},
     dataplane::bpf::{BpfDataplane, Options, dump},
     metrics::{self, Metrics},
+    netfilter,
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
@@ -38,12 +39,19 @@ pub async fn run(config: Run) -> Result<()> {
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
+    let (marks, marks_inbox) = watch::channel(None);
+    let node_inbox = NodeInbox {
+        facts: facts_inbox,
+        marks: marks_inbox,
+        is_known: false,
+    };
     tokio::select! {
         result = source => result?.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
+        result = netfilter::watch(config.masquerade_mark(), marks) => result.map(|never| match never {}).context("netfilter"),
         never = serve(config.metrics_address(), metrics) => match never {},
         () = config.config_changed() => bail!("the configuration file has changed; starting again applies it"),
-        () = forward(source_inbox, facts_inbox, events) => bail!("the event queue has ended"),
+        () = forward(source_inbox, node_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
         result = stop_signal() => result,
     }
@@ -85,18 +93,43 @@ async fn serve(address: Option<SocketAddr>, metrics: Metrics) -> Infallible {
 /// From the async world to the sync thread's queue.
 async fn forward(
     mut cluster: mpsc::UnboundedReceiver<crate::model::ClusterEvent>,
-    mut facts: watch::Receiver<NodeFacts>,
+    mut node: NodeInbox,
     events: std_mpsc::Sender<Event>,
 ) {
     loop {
         let event = tokio::select! {
             event = cluster.recv() => event.map(Event::Cluster),
-            changed = facts.changed() => changed.ok().map(|()| Event::Node(facts.borrow_and_update().clone())),
+            facts = node.changed() => facts.map(Event::Node),
         };
         let Some(event) = event else { return };
         if events.send(event).is_err() {
             return;
         }
+    }
+}
+
+/// What netlink and netfilter say about the node.
+struct NodeInbox {
+    facts: watch::Receiver<NodeFacts>,
+    marks: watch::Receiver<Option<u32>>,
+    /// Facts that nobody has read from the kernel would have the node lose all of its devices.
+    is_known: bool,
+}
+
+impl NodeInbox {
+    /// The next facts, with the mark; `None` at the end.
+    async fn changed(&mut self) -> Option<NodeFacts> {
+        tokio::select! {
+            changed = self.facts.changed() => {
+                changed.ok()?;
+                self.is_known = true;
+            }
+            changed = self.marks.changed(), if self.is_known => changed.ok()?,
+        }
+        Some(NodeFacts {
+            forward_mark: *self.marks.borrow_and_update(),
+            ..self.facts.borrow_and_update().clone()
+        })
     }
 }
 

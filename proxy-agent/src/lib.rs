@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source::{kubernetes, manifests} ─▶ model ◀─ sync ─▶ dataplane (trait) ◀─ dataplane::bpf
-//!                node (netlink) ────▶ model              source, sync ─▶ metrics
+//!     node (netlink), netfilter ────▶ model              source, sync ─▶ metrics
 //! ```
 //!
 //! To add a Service field: `model::objects` (the field), `source::convert` (where it comes from), `model::compute` (what it
@@ -14,6 +14,7 @@ pub mod dataplane;
 pub mod explain;
 pub mod metrics;
 pub mod model;
+pub mod netfilter;
 pub mod node;
 pub mod source;
 pub mod sync;

@@ -78,6 +78,9 @@ wire_bits! {
 
     /// The endpoint is from the frontend's local list.
     LOCAL_LIST = 1 << 4;
+
+    /// No Service's: only a source port that tells it from a Service's flow.
+    DIRECT = 1 << 5;
 }
 
 impl FlowFlags {

@@ -43,6 +43,7 @@ wire_struct! {
         next_service: u32,
         pods4: Network<Addr4>,
         pods6: Network<Addr6>,
+        forward_mark: u32,
     }
 }
 
@@ -70,7 +71,7 @@ wire_bits! {
 
 wire_types! {
     Interface = 32,
-    Settings = 72,
+    Settings = 76,
     ServiceName = 196,
 }
 
@@ -144,7 +145,21 @@ impl Settings {
             next_service,
             pods4: NOBODY4,
             pods6: NOBODY6,
+            forward_mark: 0,
         }
+    }
+
+    /// With the bit of the mark that KUBE-FORWARD accepts packets by; 0 for none.
+    #[must_use]
+    pub const fn with_forward_mark(self, forward_mark: u32) -> Self {
+        Self { forward_mark, ..self }
+    }
+
+    /// The bit that packets of masqueraded flows carry in their mark between the hooks; 0 for none.
+    #[must_use]
+    #[inline(always)]
+    pub const fn forward_mark(&self) -> u32 {
+        self.forward_mark
     }
 
     /// With the ranges that local pods are known by.

@@ -114,10 +114,11 @@ fn a_datagram_is_its_ends_id_protocol_and_hook() {
 }
 
 #[test]
-fn settings_are_the_port_pool_the_next_ids_and_the_pods() {
+fn settings_are_the_port_pool_the_next_ids_the_pods_and_the_mark() {
     let bytes = bytes_of(
         &Settings::new(PortPool::new([1024..=29_999, 61_000..=65_535]), 5, 6)
-            .with_pods(Some(Network::new(v4("10.1.0.0"), v4("255.255.0.0"))), None),
+            .with_pods(Some(Network::new(v4("10.1.0.0"), v4("255.255.0.0"))), None)
+            .with_forward_mark(0x4000),
     )
     .to_vec();
     assert_eq!(bytes[..8], ne(&[33_512, 2]));
@@ -128,7 +129,8 @@ fn settings_are_the_port_pool_the_next_ids_and_the_pods() {
     assert_eq!(bytes[8..16], ranges);
     assert_eq!(bytes[24..32], ne(&[5, 6]));
     assert_eq!(bytes[32..40], [10, 1, 0, 0, 255, 255, 0, 0]);
-    assert_eq!((&bytes[40..56], &bytes[56..]), (&[0; 16][..], &[0xff; 16][..]));
+    assert_eq!((&bytes[40..56], &bytes[56..72]), (&[0; 16][..], &[0xff; 16][..]));
+    assert_eq!(bytes[72..], ne(&[0x4000]));
 }
 
 #[test]

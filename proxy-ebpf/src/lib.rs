@@ -34,6 +34,7 @@ mod flow;
 pub mod fragment;
 mod icmp;
 mod lookup;
+mod mark;
 mod open;
 pub mod reject;
 pub mod rewrite;

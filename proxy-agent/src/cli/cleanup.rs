@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Pins;
-use crate::{dataplane::bpf::cleanup::cleanup, node};
+use crate::{dataplane::bpf::cleanup::cleanup, netfilter, node};
 
 /// Flags of `cleanup`.
 #[derive(Debug, Args)]
@@ -19,8 +19,9 @@ impl Cleanup {
             .enable_all()
             .build()?;
         cleanup(&self.pins.dir(), &runtime.block_on(node::dump())?)?;
+        netfilter::remove()?;
         println!(
-            "removed: programs, links and maps of {}",
+            "removed: programs, links and maps of {}, and KUBE-FORWARD",
             self.pins.pin_root.display()
         );
         Ok(())

@@ -34,6 +34,7 @@ use crate::{
 const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
 /// Programs that somebody has detached are back within five seconds, however slow the machine.
 const ATTACHED: Duration = Duration::from_secs(3);
+const MASQUERADE_BIT: u32 = 14;
 const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
 
 /// Flags of `run`.
@@ -110,6 +111,10 @@ pub struct Run {
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
     service_node_port_range: RangeInclusive<u16>,
 
+    /// The bit of the packets' mark by which those of masqueraded flows pass where the node's FORWARD policy is DROP.
+    #[arg(long, value_name = "BIT", default_value_t = MASQUERADE_BIT, value_parser = clap::value_parser!(u32).range(0..=31))]
+    iptables_masquerade_bit: u32,
+
     /// Where metrics are served, as ADDRESS or ADDRESS:PORT; empty: nowhere [default: 127.0.0.1:10249].
     #[arg(long, value_name = "ADDRESS")]
     metrics_bind_address: Option<BindAddress>,
@@ -177,6 +182,7 @@ impl Run {
         self.kubeconfig = config.kubeconfig().map(Path::to_path_buf);
         self.min_sync_period = config.min_sync_period();
         self.sync_period = config.sync_period();
+        self.iptables_masquerade_bit = config.masquerade_bit().unwrap_or(MASQUERADE_BIT);
         self.metrics_bind_address = config.metrics_bind_address();
         self.configured = Some(config);
         Ok(())
@@ -212,6 +218,12 @@ impl Run {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_bind_address.unwrap_or_default().0
+    }
+
+    /// The mark that packets carry where they need one to be forwarded: one bit.
+    #[must_use]
+    pub const fn masquerade_mark(&self) -> u32 {
+        1 << self.iptables_masquerade_bit
     }
 
     /// How far apart passes are.

@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::model::Family;
 
-/// What netlink says about the network namespace.
+/// What netlink says about the network namespace, and netfilter about forwarding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeFacts {
     /// The network devices by interface index.
@@ -39,6 +39,8 @@ pub struct NodeFacts {
     pub addresses: BTreeMap<u32, Vec<InterfaceAddress>>,
     /// The device of the main table's default route of lowest metric.
     pub default_route_ifindex: BTreeMap<Family, u32>,
+    /// The bit of the mark by which packets of masqueraded flows pass FORWARD, 0 if they need none; `None` before anybody has looked.
+    pub forward_mark: Option<u32>,
 }
 
 /// An address of a device.
@@ -231,6 +233,7 @@ mod tests {
                 (6, vec![address("fe80::6/64", AddressScope::Link)]),
             ]),
             default_route_ifindex: BTreeMap::from([(Family::V4, 3)]),
+            ..NodeFacts::default()
         }
     }
 

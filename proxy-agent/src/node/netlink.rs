@@ -38,6 +38,7 @@ async fn read(handle: &Handle) -> Result<NodeFacts, NodeError> {
         links: links(handle).await?,
         addresses: addresses(handle).await?,
         default_route_ifindex: default_routes(handle).await?,
+        forward_mark: None,
     })
 }
 

@@ -22,6 +22,10 @@ const SHOT: u32 = 2;
 /// `TCX_REDIRECT` and `TC_ACT_REDIRECT`.
 const REDIRECT: u32 = 7;
 
+/// Room for a `struct __sk_buff`, and where the mark is in it.
+const CONTEXT: usize = 256;
+const MARK: usize = 8;
+
 /// Where a packet meets the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -143,21 +147,62 @@ impl Datapath {
     ///
     /// When the verdict is none that the programs give.
     pub fn send_bytes(&mut self, hook: Hook, bytes: &[u8]) -> Result<Outcome, ProgramError> {
+        self.send_bytes_marked(hook, bytes, 0).map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Self::send_bytes`], with a mark; gives the mark that the packet then has, too.
+    fn send_bytes_marked(
+        &mut self,
+        hook: Hook,
+        bytes: &[u8],
+        mark: u32,
+    ) -> Result<(Outcome, u32), ProgramError> {
         let mut out = vec![0; bytes.len() + 256];
+        let mut context = [0; CONTEXT];
+        context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
+        let mut context_out = [0; CONTEXT];
         let name = hook.program(self.setup.layer);
         let program = object::program(&mut self.loaded_mut().object, name).expect("the program");
         let result = program.test_run(TestRunOptions {
             data_in: Some(bytes),
             data_out: Some(&mut out),
+            ctx_in: Some(&context[..MARK + 4]),
+            ctx_out: Some(&mut context_out),
             ..TestRunOptions::new()
         })?;
         out.truncate(usize::try_from(result.data_size_out).expect("a length"));
-        Ok(match result.return_value {
+        let outcome = match result.return_value {
             NEXT => Outcome::Next(out),
             REDIRECT => Outcome::Redirected(out),
             SHOT => Outcome::Dropped,
             other => panic!("{hook:?} gives verdict {other}"),
-        })
+        };
+        let mark = context_out[MARK..].first_chunk().expect("four bytes");
+        Ok((outcome, u32::from_ne_bytes(*mark)))
+    }
+
+    /// Sends a packet with a mark, which must go on; it and its mark then.
+    ///
+    /// # Panics
+    ///
+    /// When it does not go on.
+    pub fn send_marked(&mut self, hook: Hook, packet: &Packet, mark: u32) -> (Packet, u32) {
+        let layer = self.setup.layer;
+        match self.send_bytes_marked(hook, &packet.bytes(layer), mark) {
+            Ok((Outcome::Next(bytes), mark)) => (Packet::parse(&bytes, layer), mark),
+            other => panic!("{packet:?} becomes {other:?}: {:?}", self.counted()),
+        }
+    }
+
+    /// Makes packets of masqueraded flows carry this mark between the hooks.
+    ///
+    /// # Panics
+    ///
+    /// When the map can't be written.
+    pub fn set_forward_mark(&mut self, mark: u32) {
+        self.loaded_mut()
+            .set_forward_mark(mark)
+            .expect("the settings can be written");
     }
 
     /// Sends a packet, and gives what goes on; `None` if it is dropped.

@@ -100,6 +100,7 @@ impl Loaded {
         self.writer.maps.v4.node_addresses.retain(|_| false)?;
         self.writer.maps.v6.node_addresses.retain(|_| false)?;
         self.writer.maps.interfaces.retain(|_| false)?;
+        self.set_forward_mark(0)?;
         self.flows4.clear()?;
         self.flows6.clear()?;
         self.affinities4.clear()?;
@@ -114,6 +115,10 @@ impl Loaded {
         self.reject_rate
             .set(0, PerCpuValues::try_from(vec![RateLimit::FULL; cpus])?, 0)?;
         Ok(())
+    }
+
+    pub(super) fn set_forward_mark(&mut self, mark: u32) -> Result<()> {
+        Ok(self.writer.set_forward_mark(mark)?)
     }
 
     pub(super) fn count(&self, counter: Counter) -> Result<u64> {

@@ -12,7 +12,9 @@
 //! ```
 
 mod control;
+mod overlay;
 mod plan;
+mod uplink;
 mod wiring;
 
 use std::{
@@ -25,6 +27,9 @@ use proxy_agent::model::Family;
 
 use crate::netns::NetNs;
 pub use control::control_host;
+pub use overlay::overlay_ip;
+pub use plan::pod_network;
+pub use uplink::uplink_ip;
 pub use wiring::{bridge_ip, pod_interface};
 
 /// Something with one address per family in a namespace of its own.
@@ -137,6 +142,25 @@ impl Topology {
         };
         wiring::connect(&topology)?;
         Ok(topology)
+    }
+
+    /// Lets packets between pods of different nodes travel in VXLAN, as flannel does it: MTU 1450, nothing is learned.
+    ///
+    /// # Errors
+    ///
+    /// A kernel without VXLAN devices.
+    pub fn build_overlay(&self) -> Result<()> {
+        overlay::build(self)
+    }
+
+    /// Gives `node1` a second uplink, `eth1`, with a host behind it that knows no other way to the cluster.
+    ///
+    /// # Errors
+    ///
+    /// It has one already.
+    pub fn add_uplink(&self) -> Result<Host> {
+        let [ns] = NetNs::create_all(["uplink"])?;
+        uplink::add(&self.nodes[0].host, ns)
     }
 
     /// Everything that runs on pods, node by node.

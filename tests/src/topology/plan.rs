@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use proxy_agent::model::Family;
+
 use super::Host;
 use crate::netns::NetNs;
 
@@ -29,6 +31,15 @@ pub(super) fn pod(node: &str, name: &str, ns: NetNs, last: u8) -> Host {
         ns: Arc::new(ns),
         v4,
         v6: Ipv6Addr::new(0xfd00, 0x10, 0x166, 0, 0, 0, 0, twin(last)),
+    }
+}
+
+/// The range that all pods' addresses are from.
+#[must_use]
+pub const fn pod_network(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "192.168.166.0/24",
+        Family::V6 => "fd00:10:166::/64",
     }
 }
 

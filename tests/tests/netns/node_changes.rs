@@ -67,6 +67,54 @@ fn a_node_port_follows_addresses(variant: Variant, address: &str) {
 }
 
 #[test]
+fn node_ports_follow_a_virtual_ipv4_address_from_node_to_node_within_a_second() {
+    node_ports_follow_a_virtual_address(crate::IPV4_UDP, "192.168.50.207/32");
+}
+
+#[test]
+fn node_ports_follow_a_virtual_ipv6_address_from_node_to_node_within_a_second() {
+    node_ports_follow_a_virtual_address(crate::IPV6_UDP, "fd00:50::207/128");
+}
+
+/// As keepalived moves one, which keeps IPv6 from taking it as a source: it comes beside the address that the device has, which goes on to be the one of masqueraded packets.
+fn node_ports_follow_a_virtual_address(variant: Variant, address: &str) {
+    let world = shared();
+    let [one, two] = &world.topology.nodes;
+    let client = &world.topology.client;
+    let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+    let port = service.node_port(&one.host).port();
+    let (ip_address, _) = address.split_once('/').unwrap();
+    let target = SocketAddr::new(ip_address.parse().unwrap(), port);
+    let ask = || {
+        let client = Client::new(&client.ns).patience(Duration::from_millis(50));
+        Ok(client.ask(variant.protocol, target)?)
+    };
+    for owner in [one, two, one] {
+        let gateway = owner.host.ip(variant.family);
+        ip(&client.ns, &format!("route replace {ip_address} via {gateway}"));
+        assert!(
+            ask().is_err(),
+            "{} does not have the address yet",
+            owner.host.name
+        );
+        let lifetime = match variant.family {
+            Family::V4 => "",
+            Family::V6 => "nodad preferred_lft 0",
+        };
+        ip(&owner.host.ns, &format!("addr add {address} dev eth0 {lifetime}"));
+        let answer = wait::until("the NodePort at the virtual address", LIMIT, ask).unwrap();
+        assert_eq!(answer.client.ip(), gateway);
+        ip(&owner.host.ns, &format!("addr del {address} dev eth0"));
+        let gone = wait::until("no NodePort where the address was", LIMIT, || {
+            let answer: Result<_> = ask();
+            ensure!(answer.is_err(), "{answer:?}");
+            Ok(())
+        });
+        gone.unwrap();
+    }
+}
+
+#[test]
 fn an_interface_is_in_the_maps_within_a_second_of_its_coming_and_not_after_it_went() {
     let world = shared();
     let [node, _] = &world.topology.nodes;

@@ -72,6 +72,8 @@ pub(super) struct ClientConnection {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Section {
     pub(super) masquerade_all: bool,
+    #[serde(deserialize_with = "masquerade_bit")]
+    pub(super) masquerade_bit: Option<u8>,
     pub(super) min_sync_period: Period,
     pub(super) sync_period: Period,
     #[serde(flatten)]
@@ -135,6 +137,15 @@ fn comma_separated_cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<V
 fn node_port_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodePortAddresses, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     settings::node_port_addresses(&texts).map_err(D::Error::custom)
+}
+
+fn masquerade_bit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    match u8::deserialize(deserializer)? {
+        bit @ 0..=31 => Ok(Some(bit)),
+        bit => Err(D::Error::custom(format!(
+            "{bit} is no bit of a mark; write one from 0 to 31"
+        ))),
+    }
 }
 
 fn bind_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BindAddress>, D::Error> {

@@ -18,7 +18,7 @@ impl Config {
     }
 
     /// By the names that the command line's parser has for flags.
-    fn fields_of_flags(&self) -> [(&'static str, String); 10] {
+    fn fields_of_flags(&self) -> [(&'static str, String); 11] {
         let (masquerade, periods) = match self.fields.mode.as_str() {
             "nftables" => ("nftables", "nftables"),
             "ipvs" => ("iptables", "ipvs"),
@@ -36,6 +36,7 @@ impl Config {
             ("nodeport_addresses", "nodePortAddresses".to_owned()),
             ("metrics_bind_address", "metricsBindAddress".to_owned()),
             ("masquerade_all", format!("{masquerade}.masqueradeAll")),
+            ("iptables_masquerade_bit", format!("{masquerade}.masqueradeBit")),
             ("min_sync_period", format!("{periods}.minSyncPeriod")),
             ("sync_period", format!("{periods}.syncPeriod")),
         ]

@@ -122,13 +122,22 @@ impl Config {
         }
     }
 
-    /// `masqueradeAll` of the section that belongs to `mode`; mode ipvs takes that of `iptables`.
     fn masquerade_all(&self) -> bool {
-        let section = match self.fields.mode.as_str() {
+        self.masquerade_section().masquerade_all
+    }
+
+    /// `masqueradeBit`; `None` means the default.
+    #[must_use]
+    pub fn masquerade_bit(&self) -> Option<u32> {
+        self.masquerade_section().masquerade_bit.map(Into::into)
+    }
+
+    /// The section that belongs to `mode`, but mode ipvs masquerades as `iptables` says.
+    fn masquerade_section(&self) -> &Section {
+        match self.fields.mode.as_str() {
             "nftables" => &self.fields.nftables,
             _ => &self.fields.iptables,
-        };
-        section.masquerade_all
+        }
     }
 
     /// `minSyncPeriod` of the section that belongs to `mode`, unless it is zero, which means the default.

@@ -113,6 +113,7 @@ fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
     assert_eq!(config.hostname_override(), None);
     assert_eq!(config.metrics_bind_address(), None);
     assert_eq!((config.min_sync_period(), config.sync_period()), (None, None));
+    assert_eq!(config.masquerade_bit(), None);
 }
 
 #[test]
@@ -124,7 +125,7 @@ clusterCIDR: 10.0.0.0/8,fd00::/16
 detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}
 metricsBindAddress: 0.0.0.0
 nodePortAddresses: [192.168.0.0/16, 'fd00::/8']
-iptables: {masqueradeAll: true, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
+iptables: {masqueradeAll: true, masqueradeBit: 15, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
     );
     assert_eq!(config.hostname_override(), Some("Node1"));
     assert_eq!(config.kubeconfig(), Some(Path::new("/etc/kubeconfig")));
@@ -137,6 +138,7 @@ iptables: {masqueradeAll: true, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
     assert_eq!(config.context("node".to_owned()), expected);
     let metrics = config.metrics_bind_address().and_then(|address| address.0);
     assert_eq!(metrics, Some("0.0.0.0:10249".parse().unwrap()));
+    assert_eq!(config.masquerade_bit(), Some(15));
     assert_eq!(config.min_sync_period(), Some(Duration::from_millis(60_500)));
     assert_eq!(config.sync_period(), Some(Duration::from_secs(3_600)));
     assert_eq!(config.warnings(), Vec::<String>::new());
@@ -200,6 +202,7 @@ fn each_flag_that_the_file_counts_instead_of_is_told_with_its_field() {
         ("--nodeport-addresses", "nodePortAddresses"),
         ("--metrics-bind-address", "metricsBindAddress"),
         ("--masquerade-all", "iptables.masqueradeAll"),
+        ("--iptables-masquerade-bit", "iptables.masqueradeBit"),
         ("--min-sync-period", "ipvs.minSyncPeriod"),
         ("--sync-period", "ipvs.syncPeriod"),
     ];
@@ -209,7 +212,7 @@ fn each_flag_that_the_file_counts_instead_of_is_told_with_its_field() {
     let line = "kube-portal run --config=/x --hostname-override=n --master=http://x --tc-attach=tcx \
         --kubeconfig=/y --detect-local-mode=NodeCIDR --cluster-cidr=10.0.0.0/8 --pod-bridge-interface=cbr0 \
         --pod-interface-name-prefix=veth --nodeport-addresses=primary --metrics-bind-address=0.0.0.0 \
-        --masquerade-all --iptables-min-sync-period=1s --sync-period=1s";
+        --masquerade-all --iptables-masquerade-bit=15 --iptables-min-sync-period=1s --sync-period=1s";
     assert_eq!(config("mode: ipvs").ignored(&given_in(line)), expected);
 }
 
@@ -292,6 +295,11 @@ fn an_error_begins_with_the_field_and_says_what_to_write() {
             "iptables: {masqueradeAll: many}",
             "iptables.masqueradeAll: ",
             "expected a boolean",
+        ),
+        (
+            "nftables: {masqueradeBit: 32}",
+            "nftables.masqueradeBit: ",
+            "write one from 0 to 31",
         ),
         (
             "detectLocalMode: Guess",

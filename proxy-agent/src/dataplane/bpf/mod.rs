@@ -174,7 +174,10 @@ impl Dataplane for BpfDataplane {
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
         let wanted = facts.attachments();
         self.node_maps.set_facts(facts);
-        let written = self.node_maps.write(&mut self.writer.maps);
+        let marked = facts
+            .forward_mark
+            .map_or(Ok(()), |mark| self.writer.set_forward_mark(mark));
+        let written = self.node_maps.write(&mut self.writer.maps).and(marked);
         self.attached
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;

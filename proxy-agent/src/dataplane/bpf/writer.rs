@@ -23,6 +23,7 @@ pub struct Writer {
     ids: Ids,
     retired: Retired,
     unserved: Report,
+    forward_mark: u32,
 }
 
 impl Writer {
@@ -31,6 +32,7 @@ impl Writer {
     pub fn new(maps: Maps) -> Self {
         Self {
             ids: maps.restore_ids(),
+            forward_mark: known(&maps).map_or(0, Settings::forward_mark),
             maps,
             retired: Retired::default(),
             unserved: Report::default(),
@@ -49,6 +51,26 @@ impl Writer {
         self.unserved.counts()
     }
 
+    /// Makes packets of masqueraded flows carry this bit of the mark between the hooks, or none if it is 0.
+    ///
+    /// # Errors
+    /// When the settings can't be written.
+    pub fn set_forward_mark(&mut self, mark: u32) -> Result<(), MapError> {
+        self.forward_mark = mark;
+        // Without settings there is no flow yet.
+        match known(&self.maps).map(|settings| settings.with_forward_mark(mark)) {
+            Some(settings) => self.maps.settings.set(0, settings),
+            None => Ok(()),
+        }
+    }
+
+    fn settings(&self, node: &NodeRules, ports: PortPool) -> Settings {
+        let (next_list, next_service) = self.ids.next();
+        Settings::new(ports, next_list, next_service)
+            .with_pods(pods(node), pods(node))
+            .with_forward_mark(self.forward_mark)
+    }
+
     /// Makes the maps hold `desired` and nothing else; masquerading takes its ports from `ports`.
     ///
     /// # Errors
@@ -63,7 +85,7 @@ impl Writer {
         // A full pass finds unused lists by what no frontend names, which holds after a failure too.
         let _: Vec<u32> = self.ids.take_replaced();
         self.unserved.replace(&contents.unserved);
-        let settings = settings(&desired.node, ports, &self.ids);
+        let settings = self.settings(&desired.node, ports);
         self.maps.reconcile(&contents, settings, &mut self.retired, now)
     }
 
@@ -80,15 +102,15 @@ impl Writer {
     ) -> Result<Applied, MapError> {
         let (contents, gone) = encode_delta(desired, delta, &mut self.ids);
         self.unserved.update(&delta.frontends, &contents.unserved);
-        let settings = settings(&desired.node, ports, &self.ids);
+        let settings = self.settings(&desired.node, ports);
         self.maps
             .apply((&contents, &gone), settings, &mut self.retired, now)
     }
 }
 
-fn settings(node: &NodeRules, ports: PortPool, ids: &Ids) -> Settings {
-    let (next_list, next_service) = ids.next();
-    Settings::new(ports, next_list, next_service).with_pods(pods(node), pods(node))
+/// What the programs work with.
+fn known(maps: &Maps) -> Option<&Settings> {
+    maps.settings.known().get(&0)
 }
 
 /// The addresses of local pods, if they are known by that.

@@ -1,0 +1,124 @@
+//! The iptables programs of this machine. nft's and legacy's rules are two worlds, and a packet has to pass both.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    process::{Command, Output, Stdio},
+};
+
+/// One kernel world of rules, of one address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Backend {
+    /// `iptables-nft` and the like; with `-restore` it is the program that writes.
+    pub(super) program: &'static str,
+    /// The tables that legacy's world has. A look at one that is not there would make it, and packets would pay for it.
+    tables: Option<&'static str>,
+}
+
+/// What machines have; the two after them only where nothing tells the worlds apart.
+pub(super) const BACKENDS: [Backend; 4] = [
+    nft("iptables-nft"),
+    legacy("iptables-legacy", "/proc/thread-self/net/ip_tables_names"),
+    nft("ip6tables-nft"),
+    legacy("ip6tables-legacy", "/proc/thread-self/net/ip6_tables_names"),
+];
+pub(super) const ONLY_ONES: [Backend; 2] = [nft("iptables"), nft("ip6tables")];
+
+const fn nft(program: &'static str) -> Backend {
+    Backend {
+        program,
+        tables: None,
+    }
+}
+
+const fn legacy(program: &'static str, tables: &'static str) -> Backend {
+    Backend {
+        program,
+        tables: Some(tables),
+    }
+}
+
+/// An iptables program did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IptablesError {
+    /// This machine has no such program.
+    #[error("{0} is not installed")]
+    NotInstalled(&'static str),
+    /// It could not be run.
+    #[error("cannot run {program}: {source}")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It has failed.
+    #[error("{program} failed: {reason}")]
+    Failed {
+        /// The program.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl Backend {
+    /// The policy and the rules of a chain of table filter, as commands. Empty where there is no such table.
+    pub(super) fn list(&self, chain: &str) -> Result<String, IptablesError> {
+        if self.has_no_filter() {
+            return Ok(String::new());
+        }
+        self.output(Command::new(self.program).args(["-w", "5", "-S", chain]), "")
+    }
+
+    /// Whether there is a chain of this name and `is` says so of what it lists.
+    pub(super) fn chain_is(&self, chain: &str, is: impl FnOnce(&str) -> bool) -> bool {
+        self.list(chain).is_ok_and(|listing| is(&listing))
+    }
+
+    /// Feeds `iptables-restore`, which does all of it or nothing.
+    pub(super) fn restore(&self, text: &str) -> Result<(), IptablesError> {
+        let program = format!("{}-restore", self.program);
+        self.output(Command::new(program).args(["-w", "5", "--noflush"]), text)
+            .map(drop)
+    }
+
+    fn has_no_filter(&self) -> bool {
+        self.tables.is_some_and(|path| {
+            let tables = fs::read_to_string(path).unwrap_or_default();
+            tables.lines().all(|table| table != "filter")
+        })
+    }
+
+    fn output(&self, command: &mut Command, input: &str) -> Result<String, IptablesError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let output = match run(command, input) {
+            Ok(output) => output,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(IptablesError::NotInstalled(self.program));
+            }
+            Err(source) => return Err(IptablesError::Run { program, source }),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            let reason = text(&output.stderr);
+            Err(IptablesError::Failed { program, reason })
+        }
+    }
+}
+
+fn run(command: &mut Command, input: &str) -> io::Result<Output> {
+    let piped = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn()?;
+    // Dropped at the end of the statement: that is the end of the input. One that wants none may have ended already.
+    let _ = child
+        .stdin
+        .take()
+        .map(|mut stdin| stdin.write_all(input.as_bytes()));
+    child.wait_with_output()
+}
