@@ -180,7 +180,7 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
     if list.id == flow.list() {
         return Placement::Good;
     }
-    if !lookup::is_member::<F>(list, flow.put()) {
+    if !lookup::is_member::<F>(list.id, flow.put()) {
         return Placement::EndpointGone;
     }
     flow.note_list(list.id);

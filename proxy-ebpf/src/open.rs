@@ -58,10 +58,10 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     if frontend.masquerades(is_pod) || source == endpoint.0 {
         flags = flags.with(FlowFlags::MASQUERADED);
     }
-    let to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
-    let Some(to) = snat::reserve_reply::<F>(request, to) else {
+    let mut to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
+    if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
-    };
+    }
     if let Err(why) = commit::<F>(request, &to) {
         return passed(why);
     }
@@ -80,10 +80,10 @@ pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Open
         return Opened::Nothing;
     }
     let flags = FlowFlags::REQUEST.with(FlowFlags::DIRECT);
-    let to = Flow::new(request.destination(), request.source().1, flags, flow::now());
-    let Some(to) = snat::reserve_reply::<F>(request, to) else {
+    let mut to = Flow::new(request.destination(), request.source().1, flags, flow::now());
+    if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
-    };
+    }
     match flow::store(F::ingress_flows(), request, &to) {
         Ok(()) => Opened::Flow,
         Err(why) => passed(why),

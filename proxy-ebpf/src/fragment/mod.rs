@@ -202,6 +202,16 @@ impl FirstFragment {
     }
 }
 
+/// Whether fragments are kept for this address: from now on, if the datagram is Service traffic.
+#[inline(never)]
+fn others_are_kept<F: Family>(key: &FragmentKey<F::Address>, side: Side, is_ours: bool, now: u32) -> bool {
+    if is_ours {
+        let address = FragmentedKey::new(end(key, side), side.hook());
+        let _ = F::fragmented().insert(address, now, BPF_NOEXIST.into());
+    }
+    is_ours || since::<F>(key, side).is_some()
+}
+
 #[inline(never)]
 fn first<F: Family>(
     ctx: &TcContext,
@@ -233,10 +243,8 @@ fn first<F: Family>(
     if matches!(side, Side::Destination) && new != old && mark::is_set(ctx) {
         first = first.marked();
     }
-    if new != old || first.is_sent_up() {
-        let address = FragmentedKey::new(old, side.hook());
-        let _ = F::fragmented().insert(address, first.seen(), BPF_NOEXIST.into());
-    } else if since::<F>(&key, side).is_none() {
+    let is_ours = new != old || first.is_sent_up();
+    if !others_are_kept::<F>(&key, side, is_ours, first.seen()) {
         return verdict;
     }
     note::<F>(&key, &first);
