@@ -1,6 +1,6 @@
 //! The bit of the mark by which packets pass a node whose FORWARD policy is DROP.
 
-use harness::bpf::Hook;
+use harness::bpf::{Hook, Packet};
 
 use crate::{
     Variant,
@@ -62,8 +62,11 @@ fn later_fragments_have_the_bit_if_the_first_one_has(variant: Variant) {
     let mut scene = Scene::new(variant, &[variant.node_port_service([1])]);
     scene.set_forward_mark(BIT);
     for (port, bit) in [(variant.node_port(), BIT), (variant.vip(1), 0)] {
-        let request = variant.opening(variant.client(1, EPHEMERAL), port);
-        for fragment in fragments(variant, &request, 24) {
+        let request = Packet {
+            payload: vec![7; 40],
+            ..variant.opening(variant.client(1, EPHEMERAL), port)
+        };
+        for fragment in fragments(variant, &request, 32) {
             let sent = scene.send_bytes_marked(Hook::Ingress, &fragment, OTHERS);
             assert_eq!(sent.unwrap().1, bit | OTHERS, "{port}");
         }
