@@ -63,12 +63,18 @@ counters! {
     SlotMissing = "passed_slot_missing",
     /// Passed untouched: a flow table took no entry.
     FlowTableFull = "passed_flow_table_full",
-    /// Passed untouched: a fragment.
+    /// Passed untouched: a fragment of a datagram that is not known to be Service traffic.
     Fragment = "passed_fragment",
-    /// Passed untouched: IPv6 extension headers before the transport header.
+    /// Passed untouched: more IPv6 extension headers before the transport header than are looked through.
     ExtensionHeader = "passed_extension_header",
     /// Translations of ICMP errors about flows; an error that passes two hooks may count twice.
     IcmpErrorsTranslated = "icmp_errors_translated",
+    /// Kept back: a fragment that came before the first one of its datagram.
+    FragmentsHeld = "fragments_held",
+    /// Fragments that went on once the first one of their datagram had come.
+    FragmentsReleased = "fragments_released",
+    /// Dropped: a fragment of a datagram whose first one was dropped or answered.
+    FragmentOfDropped = "dropped_fragment",
 }
 
 #[cfg(test)]

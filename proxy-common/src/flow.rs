@@ -78,6 +78,9 @@ wire_bits! {
 
     /// The endpoint is from the frontend's local list.
     LOCAL_LIST = 1 << 4;
+
+    /// No Service's: only a source port that tells it from a Service's flow.
+    DIRECT = 1 << 5;
 }
 
 impl FlowFlags {
@@ -223,11 +226,10 @@ impl<A: Copy + Eq> Flow<A> {
         }
     }
 
-    /// With another port for the other side.
-    #[must_use]
+    /// Another port for the other side.
     #[inline(always)]
-    pub const fn with_peer_port(self, peer_port: Port) -> Self {
-        Self { peer_port, ..self }
+    pub const fn set_peer_port(&mut self, peer_port: Port) {
+        self.peer_port = peer_port;
     }
 
     /// A pending source binding that has got its address and port.

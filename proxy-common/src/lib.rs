@@ -9,12 +9,17 @@
 //! | `AFFINITY4/6` | [`AffinityKey`] → [`Affinity`] | programs | LRU, expiry on hit |
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
+//! | `FRAGMENTS4/6` | [`FragmentKey`] → [`Fragment`] | programs | LRU, expiry on hit |
+//! | `FRAGMENTED4/6` | [`FragmentedKey`] → second it was first seen | programs | LRU |
+//! | `HELD_FRAGMENTS4/6` | [`HeldKey`] → its bytes | programs | LRU, until the first fragment comes |
 //! | `NODE_ADDRESSES4/6` | address → 1 | agent | as long as the address |
 //! | `INTERFACES` | ifindex → [`Interface`] | agent | as long as the interface |
 //! | `SERVICES` | service id → [`ServiceName`] | agent | as long as the Service port |
 //! | `SETTINGS` | 0 → [`Settings`] | agent | the pin directory's |
 //! | `REJECT_RATE` | 0 → [`RateLimit`] per CPU | programs | the programs' |
 //! | `ANSWERS` | 0 → room to build an answer in, per CPU | programs | the programs' |
+//! | `CHAIN` | 0 → a packet's IP headers, per CPU | programs | the programs' |
+//! | `FRAGMENT_ROOM` | 0, 1 → room for a packet's bytes, per CPU | programs | the programs' |
 //! | `COUNTERS` | [`Counter`] → u64 per CPU | programs | the pin directory's |
 //!
 //! Addresses and ports are big-endian bytes, as in the packet; every other number is in the node's byte order.
@@ -33,6 +38,7 @@ mod client;
 mod counters;
 mod endpoint;
 mod flow;
+mod fragment;
 mod frontend;
 mod maps;
 mod node;
@@ -44,10 +50,11 @@ pub use client::{Affinity, AffinityKey, Network, SourceRange};
 pub use counters::Counter;
 pub use endpoint::{Endpoint, EndpointKey, MemberKey};
 pub use flow::{Flow, FlowFlags, FlowKey};
+pub use fragment::{Ends, Fragment, FragmentKey, FragmentedKey, HeldKey};
 pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind, List};
 pub use maps::{
-    DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES, MAX_NODE_ADDRESSES,
-    MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
+    DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD,
+    MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
 };
 pub use node::{Interface, InterfaceFlags, Limits, ServiceName, Settings};
 pub use rate::RateLimit;

@@ -13,6 +13,12 @@ pub const DEFAULT_FLOWS: u32 = 65_536;
 pub const MAX_SOURCE_RANGES: u32 = 65_536;
 /// Clients of Service ports with session affinity per family.
 pub const MAX_AFFINITIES: u32 = 65_536;
+/// Datagrams per family whose first fragment has come.
+pub const MAX_FRAGMENTS: u32 = 16_384;
+/// Addresses per family whose fragments are waited for.
+pub const MAX_FRAGMENTED: u32 = 4_096;
+/// Fragments per family that wait for the first one of their datagram.
+pub const MAX_HELD: u32 = 256;
 /// Service ports.
 pub const MAX_SERVICES: u32 = 131_072;
 /// Local addresses per family.

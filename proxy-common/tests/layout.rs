@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use proxy_common::{
-    Addr4, Addr6, Address, Affinity, AffinityKey, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend,
-    FrontendFlags, FrontendKey, FrontendKind, Interface, InterfaceFlags, Limits, MemberKey, Network, Port,
-    RateLimit, ServiceName, Settings, SourceRange, TCP, UDP, snat::PortPool,
+    Addr4, Addr6, Address, Affinity, AffinityKey, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Fragment,
+    FragmentKey, FragmentedKey, Frontend, FrontendFlags, FrontendKey, FrontendKind, HeldKey, Interface,
+    InterfaceFlags, Limits, MemberKey, Network, Port, RateLimit, ServiceName, Settings, SourceRange, TCP,
+    UDP, snat::PortPool,
 };
 
 fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
@@ -94,6 +95,22 @@ fn a_flow_is_the_tuple_and_what_is_put() {
     expected.extend(ne(&[11, 12, 99]));
     expected.extend([0, 0b101, 0, 0]);
     assert_eq!(bytes_of(&flow), expected);
+}
+
+#[test]
+fn a_datagram_is_its_ends_id_protocol_and_hook() {
+    let ends = (v4("10.0.0.1"), v4("10.96.0.10"));
+    let key = FragmentKey::new(ends, [0x12, 0x34, 0, 0], UDP, 1);
+    let mut bytes = vec![10, 0, 0, 1, 10, 96, 0, 10, 0x12, 0x34, 0, 0, 17, 1, 0, 0];
+    assert_eq!(bytes_of(&key), bytes);
+    bytes.extend(ne(&[7]));
+    assert_eq!(bytes_of(&HeldKey::new(key, 7)), bytes);
+    let mut first = vec![10, 0, 0, 7];
+    first.extend(ne(&[99, 0]));
+    assert_eq!(bytes_of(&Fragment::put(v4("10.0.0.7"), 99)), first);
+    let mut address = vec![10, 96, 0, 10];
+    address.extend(ne(&[1]));
+    assert_eq!(bytes_of(&FragmentedKey::new(v4("10.96.0.10"), 1)), address);
 }
 
 #[test]

@@ -6,21 +6,29 @@ use proxy_common::{Affinity, AffinityKey, Frontend, List, Port};
 use crate::{Family, flow, lookup};
 
 /// Where the client's last new connection went, if that is not too long ago and the endpoint is still in the list.
-///
-/// Not inlined: with a stack frame of its own it fits beside the hook's.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn endpoint<F: Family>(
     frontend: &Frontend,
     list: List,
     client: &F::Address,
 ) -> Option<(F::Address, Port)> {
+    last::<F>(frontend, client).filter(|endpoint| is_member::<F>(list.id, endpoint))
+}
+
+/// Not inlined, as the others: with a stack frame of its own it fits beside the hook's.
+#[inline(never)]
+fn is_member<F: Family>(list: u32, endpoint: &(F::Address, Port)) -> bool {
+    lookup::is_member::<F>(list, *endpoint)
+}
+
+#[inline(never)]
+fn last<F: Family>(frontend: &Frontend, client: &F::Address) -> Option<(F::Address, Port)> {
     let key = AffinityKey::new(frontend.service(), *client);
     // SAFETY: another CPU may write the entry at the same time; whatever it then holds is checked against the list.
     let known = unsafe { F::affinities().get(key) }?;
-    let endpoint = known.endpoint();
-    let is_good =
-        known.is_fresh(frontend.affinity_timeout(), flow::now()) && lookup::is_member::<F>(list, endpoint);
-    is_good.then_some(endpoint)
+    known
+        .is_fresh(frontend.affinity_timeout(), flow::now())
+        .then(|| known.endpoint())
 }
 
 /// Remembers where a new connection goes. Without room the next one goes where chance has it.

@@ -23,9 +23,22 @@ pub(crate) fn is_for_another_host(ctx: &TcContext) -> bool {
 /// A failure leaves it to the bridge, as without a Service.
 #[inline(never)]
 pub(crate) fn send_up<F: Family>(ctx: &TcContext, key: &FlowKey<F::Address>) {
-    if flow::find(F::egress_flows(), key).is_none() {
-        return;
+    if flow::find(F::egress_flows(), key).is_some() {
+        readdress(ctx);
     }
+}
+
+/// Whether a frame between these ends has been addressed to the bridge.
+#[inline(always)]
+pub(crate) fn was_sent_up<F: Family>(ctx: &TcContext, key: &FlowKey<F::Address>) -> bool {
+    client::interface(ctx).is_some_and(|interface| interface.bridge_mac().is_some())
+        && !is_for_another_host(ctx)
+        && flow::find(F::egress_flows(), key).is_some()
+}
+
+/// Addresses a frame to the bridge itself.
+#[inline(always)]
+pub(crate) fn readdress(ctx: &TcContext) {
     let Some(mac) = client::interface(ctx).and_then(|interface| interface.bridge_mac()) else {
         return;
     };

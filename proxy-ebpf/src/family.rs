@@ -4,7 +4,11 @@ use aya_ebpf::programs::TcContext;
 use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, Network, Settings};
 
 use crate::{
-    maps::{self, Affinities, Endpoints, Flows, Frontends, ListMembers, NodeAddresses, SourceRanges},
+    chain::{ipv4_chain, ipv6_chain},
+    maps::{
+        self, Affinities, Endpoints, Flows, Fragmented, Fragments, Frontends, HeldFragments, ListMembers,
+        NodeAddresses, SourceRanges,
+    },
     packet::Load,
     parse::{Header, Packet, Skip, ipv4_header, ipv6_header},
     rewrite::{Side, store_ipv4, store_ipv6},
@@ -28,6 +32,8 @@ pub trait Family: sealed::Sealed {
 
     /// Reads its header at `offset`.
     fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip>;
+    /// The same, past extension headers and with what a fragment header says.
+    fn chain(packet: &(impl Load + ?Sized), offset: usize, header: &mut Header) -> Result<(), Skip>;
     /// Puts an address into its header.
     fn store_address(
         ctx: &TcContext,
@@ -57,6 +63,12 @@ pub trait Family: sealed::Sealed {
     fn egress_flows() -> &'static Flows<Self::Address>;
     /// `NODE_ADDRESSES`.
     fn node_addresses() -> &'static NodeAddresses<Self::Address>;
+    /// `FRAGMENTS`.
+    fn fragments() -> &'static Fragments<Self::Address>;
+    /// `FRAGMENTED`.
+    fn fragmented() -> &'static Fragmented<Self::Address>;
+    /// `HELD_FRAGMENTS`.
+    fn held_fragments() -> &'static HeldFragments<Self::Address>;
 }
 
 /// IPv4.
@@ -66,8 +78,9 @@ pub enum V6 {}
 
 macro_rules! family {
     ($family:ident, $address:ty, ipv6: $ipv6:literal, headers: $headers:literal, addresses: $addresses:literal,
-     $header:ident, $store:ident, $snat:ident, pods: $pods:ident $pods_bit:ident,
-     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $ingress:ident, $egress:ident, $nodes:ident]) => {
+     $header:ident $chain:ident, $store:ident, $snat:ident, pods: $pods:ident $pods_bit:ident,
+     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $ingress:ident, $egress:ident, $nodes:ident,
+      $fragments:ident, $fragmented:ident, $held:ident]) => {
         impl sealed::Sealed for $family {}
 
         impl Family for $family {
@@ -80,6 +93,10 @@ macro_rules! family {
             #[inline(always)]
             fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
                 $header(packet, offset)
+            }
+            #[inline(always)]
+            fn chain(packet: &(impl Load + ?Sized), offset: usize, header: &mut Header) -> Result<(), Skip> {
+                $chain(packet, offset, header)
             }
             #[inline(always)]
             fn store_address(
@@ -130,11 +147,25 @@ macro_rules! family {
             fn node_addresses() -> &'static NodeAddresses<$address> {
                 &maps::$nodes
             }
+            #[inline(always)]
+            fn fragments() -> &'static Fragments<$address> {
+                &maps::$fragments
+            }
+            #[inline(always)]
+            fn fragmented() -> &'static Fragmented<$address> {
+                &maps::$fragmented
+            }
+            #[inline(always)]
+            fn held_fragments() -> &'static HeldFragments<$address> {
+                &maps::$held
+            }
         }
     };
 }
 
-family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header, store_ipv4, snat4, pods: pods4 PODS4,
-    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, AFFINITY4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4]);
-family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header, store_ipv6, snat6, pods: pods6 PODS6,
-    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, AFFINITY6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6]);
+family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, pods: pods4 PODS4,
+    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, AFFINITY4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4,
+     FRAGMENTS4, FRAGMENTED4, HELD_FRAGMENTS4]);
+family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, pods: pods6 PODS6,
+    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, AFFINITY6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6,
+     FRAGMENTS6, FRAGMENTED6, HELD_FRAGMENTS6]);

@@ -169,6 +169,9 @@ enum Placement {
 
 #[inline(always)]
 fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) -> Placement {
+    if flow.flags().has(FlowFlags::DIRECT) {
+        return Placement::Good;
+    }
     let node_port = flow.flags().has(FlowFlags::NODE_PORT);
     let Some(frontend) = lookup::frontend_again::<F>(key.destination(), key.protocol(), node_port) else {
         return Placement::FrontendGone;
@@ -177,7 +180,7 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
     if list.id == flow.list() {
         return Placement::Good;
     }
-    if !lookup::is_member::<F>(list, flow.put()) {
+    if !lookup::is_member::<F>(list.id, flow.put()) {
         return Placement::EndpointGone;
     }
     flow.note_list(list.id);

@@ -25,10 +25,12 @@ pub mod verdict;
 
 mod affinity;
 mod bridge;
+pub mod chain;
 mod client;
 mod count;
 mod family;
 mod flow;
+pub mod fragment;
 mod icmp;
 mod lookup;
 mod mark;
@@ -36,5 +38,6 @@ mod open;
 pub mod reject;
 pub mod rewrite;
 mod snat;
+mod uncommon;
 
 pub use family::{Family, V4, V6};

@@ -83,7 +83,7 @@ fn slot<F: Family>(list: u32, slot: u32) -> Option<&'static Endpoint<F::Address>
 
 /// Whether an endpoint is in the list.
 #[inline(always)]
-pub(crate) fn is_member<F: Family>(list: List, endpoint: (F::Address, Port)) -> bool {
+pub(crate) fn is_member<F: Family>(list: u32, endpoint: (F::Address, Port)) -> bool {
     // SAFETY: the value is only tested for presence.
-    unsafe { F::list_members().get(MemberKey::new(list.id, endpoint.0, endpoint.1)) }.is_some()
+    unsafe { F::list_members().get(MemberKey::new(list, endpoint.0, endpoint.1)) }.is_some()
 }

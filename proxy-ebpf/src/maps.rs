@@ -10,12 +10,13 @@ use aya_ebpf::{
 };
 use proxy_common::{
     Addr4, Addr6, Affinity, AffinityKey, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey,
-    Frontend, FrontendKey, Interface, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRONTENDS, MAX_INTERFACES,
+    Fragment, FragmentKey, FragmentedKey, Frontend, FrontendKey, HeldKey, Interface, MAX_AFFINITIES,
+    MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD, MAX_INTERFACES,
     MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, RateLimit, ServiceName, Settings,
     SourceRange,
 };
 
-use crate::reject::Answer;
+use crate::{chain::Chain, fragment::Held, reject::Answer};
 
 /// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. The agent alone writes these maps.
 const ON_DEMAND: usize = 1;
@@ -32,6 +33,12 @@ pub type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, { MAX_SOURCE_RANGES as u
 pub type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, { MAX_AFFINITIES as usize }>;
 /// Tuple at a hook → what to put there.
 pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, { DEFAULT_FLOWS as usize }>;
+/// Datagram → what has become of its first fragment.
+pub type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment<A>, { MAX_FRAGMENTS as usize }>;
+/// Address of fragmented Service traffic → since when.
+pub type Fragmented<A> = LruHashMap<FragmentedKey<A>, u32, { MAX_FRAGMENTED as usize }>;
+/// Datagram and slot → a fragment that waits for the first one.
+pub type HeldFragments<A> = LruHashMap<HeldKey<A>, Held, { MAX_HELD as usize }>;
 /// Local addresses that serve NodePorts.
 pub type NodeAddresses<A> = HashMap<A, u32, { MAX_NODE_ADDRESSES as usize }, ON_DEMAND>;
 
@@ -67,6 +74,22 @@ pub static EGRESS_FLOWS6: Flows<Addr6> = Flows::new();
 pub static NODE_ADDRESSES4: NodeAddresses<Addr4> = NodeAddresses::new();
 #[btf_map]
 pub static NODE_ADDRESSES6: NodeAddresses<Addr6> = NodeAddresses::new();
+#[btf_map]
+pub static FRAGMENTS4: Fragments<Addr4> = Fragments::new();
+#[btf_map]
+pub static FRAGMENTS6: Fragments<Addr6> = Fragments::new();
+#[btf_map]
+pub static FRAGMENTED4: Fragmented<Addr4> = Fragmented::new();
+#[btf_map]
+pub static FRAGMENTED6: Fragmented<Addr6> = Fragmented::new();
+#[btf_map]
+pub static HELD_FRAGMENTS4: HeldFragments<Addr4> = HeldFragments::new();
+#[btf_map]
+pub static HELD_FRAGMENTS6: HeldFragments<Addr6> = HeldFragments::new();
+#[btf_map]
+pub static FRAGMENT_ROOM: PerCpuArray<Held, 2> = PerCpuArray::new();
+#[btf_map]
+pub static CHAIN: PerCpuArray<Chain, 1> = PerCpuArray::new();
 #[btf_map]
 pub static INTERFACES: HashMap<u32, Interface, { MAX_INTERFACES as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]

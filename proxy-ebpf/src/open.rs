@@ -58,15 +58,36 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     if frontend.masquerades(is_pod) || source == endpoint.0 {
         flags = flags.with(FlowFlags::MASQUERADED);
     }
-    let to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
-    let Some(to) = snat::reserve_reply::<F>(request, to) else {
+    let mut to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
+    if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
-    };
+    }
     if let Err(why) = commit::<F>(request, &to) {
         return passed(why);
     }
     count::add(Counter::FlowsOpened);
     Opened::Flow
+}
+
+/// Opens a flow for a packet that asks an endpoint itself, if the client has asked it through a Service from the same port: the
+/// answers are told apart by another source port, as conntrack does it.
+#[inline(never)]
+pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Opened {
+    let Some(answer) = flow::find(F::egress_flows(), &request.reversed()) else {
+        return Opened::Nothing;
+    };
+    if answer.flow.flags().has(FlowFlags::REQUEST) {
+        return Opened::Nothing;
+    }
+    let flags = FlowFlags::REQUEST.with(FlowFlags::DIRECT);
+    let mut to = Flow::new(request.destination(), request.source().1, flags, flow::now());
+    if !snat::reserve_reply::<F>(request, &mut to) {
+        return passed(Counter::FlowTableFull);
+    }
+    match flow::store(F::ingress_flows(), request, &to) {
+        Ok(()) => Opened::Flow,
+        Err(why) => passed(why),
+    }
 }
 
 /// The endpoint of a new flow: the one that the client had, else one by chance.

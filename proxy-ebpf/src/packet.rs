@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::generated::bpf_skb_load_bytes,
     programs::TcContext,
 };
 use zerocopy::FromBytes;
@@ -93,6 +94,39 @@ fn at<T>(ctx: &TcContext, offset: usize) -> Option<*const T> {
     (start + size_of::<T>() <= ctx.data_end()).then_some(start as *const T)
 }
 
+/// A packet that is read piece by piece into places of the reader's: slower, but wherever the bytes lie, and however far from the
+/// packet's start, which direct access has to know at most.
+pub(crate) struct Copied<'a>(pub(crate) &'a TcContext);
+
+impl Load for Copied<'_> {
+    #[inline(always)]
+    fn total(&self) -> usize {
+        self.0.total()
+    }
+
+    #[inline(always)]
+    fn load<T: FromBytes>(&self, offset: usize) -> Option<T> {
+        let mut to = MaybeUninit::uninit();
+        // SAFETY: it has been loaded, and any bytes are a `T`.
+        self.load_to(offset, &mut to).then(|| unsafe { to.assume_init() })
+    }
+
+    #[inline(always)]
+    fn load_to<T: FromBytes>(&self, offset: usize, to: &mut MaybeUninit<T>) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "headers are short, and near")]
+        let (offset, len) = (offset as u32, size_of::<T>() as u32);
+        // SAFETY: `to` has room for as many bytes; the helper checks the offset.
+        unsafe {
+            bpf_skb_load_bytes(
+                self.0.skb.skb.cast_const().cast(),
+                offset,
+                to.as_mut_ptr().cast(),
+                len,
+            ) == 0
+        }
+    }
+}
+
 #[cfg(test)]
 impl Load for [u8] {
     fn total(&self) -> usize {
@@ -117,12 +151,6 @@ pub fn pull(ctx: &TcContext, len: u32) {
         // A failure leaves them unreadable: the packet then passes as one that is too short.
         let _ = ctx.skb.pull_data(len);
     }
-}
-
-/// Makes as many of the first `len` bytes readable as the packet has.
-#[inline(always)]
-pub(crate) fn pull_up_to(ctx: &TcContext, len: u32) {
-    pull(ctx, len.min(ctx.len()));
 }
 
 /// `BPF_F_IPV6`: an IPv6 address and the transport checksum cancel out in `skb->csum` (Linux 6.16, and stable kernels).

@@ -19,8 +19,20 @@ pub struct Packet<'a, A> {
     pub l4: usize,
     /// The IPv4 header's checksum, zero for IPv6.
     pub check: [u8; 2],
+}
+
+impl<A: Copy> Packet<'_, A> {
     /// Where the transport header's checksum is.
-    pub transport_check: usize,
+    #[inline(always)]
+    pub(crate) const fn transport_check(&self) -> usize {
+        self.l4 + transport_check(self.tuple.protocol())
+    }
+}
+
+/// Where a transport header has its checksum.
+#[inline(always)]
+const fn transport_check(protocol: u8) -> usize {
+    if protocol == TCP { 16 } else { 6 }
 }
 
 /// Why a packet is none of ours.
@@ -37,6 +49,7 @@ pub enum Skip {
 }
 
 /// What an IP header says beside the addresses.
+#[cfg_attr(test, derive(Default))]
 pub struct Header {
     /// What it carries.
     pub protocol: u8,
@@ -46,6 +59,10 @@ pub struct Header {
     pub total_len: usize,
     /// IPv4: more-fragments bit and offset. IPv6 has them in a header of their own.
     pub fragment: u16,
+    /// What all fragments of a packet have in common, IPv4's in the first two bytes.
+    pub id: [u8; 4],
+    /// Whether there is a fragment header, be it for a packet in one piece.
+    pub is_fragmented: bool,
     /// The header's checksum, zero where it has none.
     pub check: [u8; 2],
 }
@@ -55,6 +72,12 @@ impl Header {
     #[inline(always)]
     pub(crate) const fn has_ports(&self) -> bool {
         self.protocol == TCP || self.protocol == UDP
+    }
+
+    /// Whether it has no transport header.
+    #[inline(always)]
+    pub(crate) const fn is_later_fragment(&self) -> bool {
+        self.fragment & FRAGMENT_OFFSET != 0
     }
 }
 
@@ -73,11 +96,21 @@ pub fn packet<'a, F: Family>(
     if header.fragment != 0 {
         return Err(Skip::Fragment);
     }
+    transport::<F>(packet, l3, &header, place)
+}
+
+/// Parses what is behind the header, which has ports.
+#[inline(always)]
+pub(crate) fn transport<'a, F: Family>(
+    packet: &(impl Load + ?Sized),
+    l3: usize,
+    header: &Header,
+    place: &'a mut MaybeUninit<FlowKey<F::Address>>,
+) -> Result<Packet<'a, F::Address>, Skip> {
     let Header {
         protocol, len, check, ..
-    } = header;
+    } = *header;
     let l4 = l3 + len;
-    let transport_check = l4 + if protocol == TCP { 16 } else { 6 };
     let addresses = l3 + F::ADDRESSES;
     let tuple = FlowKey::fill(place, protocol);
     // From front to back: a check that a later one makes superfluous would be left out, and the verifier not see why.
@@ -94,7 +127,9 @@ pub fn packet<'a, F: Family>(
         0
     };
     // What can't be translated to its end must not be begun with.
-    let _: [u8; 2] = packet.load(transport_check).ok_or(Skip::Truncated)?;
+    let _: [u8; 2] = packet
+        .load(l4 + transport_check(protocol))
+        .ok_or(Skip::Truncated)?;
     // SAFETY: `fill` has set the protocol, and all four loads succeeded.
     let tuple = unsafe { place.assume_init_ref() };
     Ok(Packet {
@@ -103,7 +138,6 @@ pub fn packet<'a, F: Family>(
         l3,
         l4,
         check,
-        transport_check,
     })
 }
 
@@ -126,7 +160,7 @@ const IPV4_HEADER: usize = 20;
 /// RFC 8200, up to the addresses.
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Ipv6 {
+pub(crate) struct Ipv6 {
     version_and_flow: [u8; 4],
     payload_len: [u8; 2],
     next_header: u8,
@@ -136,6 +170,26 @@ struct Ipv6 {
 const IPV6_HEADER: usize = 40;
 
 const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
+impl Ipv6 {
+    /// What it says, if it is one.
+    #[inline(always)]
+    pub(crate) fn header(&self) -> Result<Header, Skip> {
+        if self.version_and_flow[0] >> 4 != 6 {
+            return Err(Skip::Truncated);
+        }
+        Ok(Header {
+            protocol: self.next_header,
+            len: IPV6_HEADER,
+            total_len: IPV6_HEADER + usize::from(u16::from_be_bytes(self.payload_len)),
+            fragment: 0,
+            id: [0; 4],
+            is_fragmented: false,
+            check: [0; 2],
+        })
+    }
+}
 
 #[inline(always)]
 pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
@@ -149,6 +203,8 @@ pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Resul
         len,
         total_len: u16::from_be_bytes(header.total_len).into(),
         fragment: u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_OR_OFFSET,
+        id: [header.id[0], header.id[1], 0, 0],
+        is_fragmented: false,
         check: header.check,
     })
 }
@@ -156,19 +212,11 @@ pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Resul
 #[inline(always)]
 pub(crate) fn ipv6_header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
     let header: Ipv6 = packet.load(offset).ok_or(Skip::Truncated)?;
-    if header.version_and_flow[0] >> 4 != 6 {
-        return Err(Skip::Truncated);
-    }
-    match header.next_header {
+    let header = header.header()?;
+    match header.protocol {
         44 => Err(Skip::Fragment),
         0 | 43 | 60 => Err(Skip::ExtensionHeader),
-        protocol => Ok(Header {
-            protocol,
-            len: IPV6_HEADER,
-            total_len: IPV6_HEADER + usize::from(u16::from_be_bytes(header.payload_len)),
-            fragment: 0,
-            check: [0; 2],
-        }),
+        _ => Ok(header),
     }
 }
 

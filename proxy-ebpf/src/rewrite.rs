@@ -41,6 +41,24 @@ impl Side {
         }
     }
 
+    /// How maps of both hooks tell them apart.
+    #[inline(always)]
+    pub(crate) const fn hook(self) -> u8 {
+        match self {
+            Self::Destination => 0,
+            Self::Source => 1,
+        }
+    }
+
+    /// Bytes before its address, from the first of the two.
+    #[inline(always)]
+    pub(crate) const fn behind<A>(self) -> usize {
+        match self {
+            Self::Source => 0,
+            Self::Destination => size_of::<A>(),
+        }
+    }
+
     /// Source and destination port.
     #[inline(always)]
     pub(crate) fn ports<A: Copy + Eq>(self, flow: &Flow<A>) -> [Port; 2] {
@@ -75,7 +93,7 @@ fn addresses<F: Family>(
 ) -> Result<(), i64> {
     let old = side.of(packet.tuple);
     F::store_address(ctx, packet, put, side)?;
-    let (at, rules) = (packet.transport_check, checksum_rules::<F>(packet));
+    let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
     add_to_pseudo_header(ctx, at, old.csum_diff(put), rules)
 }
 
@@ -86,7 +104,7 @@ fn ports<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>, put: [Port
         return Ok(());
     }
     ctx.skb.store(packet.l4, &put, 0)?;
-    let (at, rules) = (packet.transport_check, checksum_rules::<F>(packet));
+    let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
     add_to_checksum(ctx, at, Port::csum_diff(old, put), rules)
 }
 
@@ -96,6 +114,24 @@ fn checksum_rules<F: Family>(packet: &Packet<'_, F::Address>) -> Checksum {
         udp: packet.tuple.protocol() == UDP,
         ipv6: F::IPV6,
     }
+}
+
+/// Puts an address into the IP header at `l3`, and `diff`, what it changes by, into the header's checksum. `flags` are those of
+/// `bpf_skb_store_bytes`.
+#[inline(always)]
+pub(crate) fn put_address<F: Family>(
+    ctx: &TcContext,
+    l3: usize,
+    side: Side,
+    new: &F::Address,
+    diff: u32,
+    flags: u64,
+) -> Result<(), i64> {
+    if !F::IPV6 {
+        ctx.skb.l3_csum_replace(l3 + 10, 0, diff.into(), 0)?;
+    }
+    ctx.skb
+        .store(l3 + F::ADDRESSES + side.behind::<F::Address>(), new, flags)
 }
 
 /// Stores one address and the header checksum, which stands right before the two addresses.

@@ -19,27 +19,28 @@ use crate::{
 /// `BPF_F_CURRENT_NETNS`: sockets of the device's own network namespace.
 const CURRENT_NETNS: u64 = u64::MAX;
 
-/// Opens the destination binding of `request` (client → virtual IP) to `to.put()` and returns its entry for ingress.
+/// Draws for a flow whose client's port another frontend owns: of the few ports that are taken between one client and one endpoint
+/// four in a row are not met, and the verifier, whom the start of the agent waits for, follows each draw.
+const REPLY_DRAWS: u32 = 4;
+
+/// Opens the destination binding of `request` (client → virtual IP) to `to.put()`; whether there was room. `to` is its entry for ingress.
 ///
-/// The client keeps its port unless another frontend owns the reply's tuple; then it gets another one.
+/// The client keeps its port unless another frontend owns the reply's tuple; then `to` gets another one.
 #[inline(always)]
-pub(crate) fn reserve_reply<F: Family>(
-    request: &FlowKey<F::Address>,
-    to: Flow<F::Address>,
-) -> Option<Flow<F::Address>> {
+pub(crate) fn reserve_reply<F: Family>(request: &FlowKey<F::Address>, to: &mut Flow<F::Address>) -> bool {
     let own = to.peer_port();
-    let mut moved = to;
-    for _ in 0..=DRAWS {
-        let (key, twin) = moved.egress_twin(request);
+    for _ in 0..=REPLY_DRAWS {
+        let (key, twin) = to.egress_twin(request);
         if reserve(F::egress_flows(), &key, &twin) {
-            if moved.peer_port() != own {
+            if to.peer_port() != own {
                 count::add(Counter::SourcePortsChanged);
             }
-            return Some(moved);
+            return true;
         }
-        moved = moved.with_peer_port(Port::new(draw()?));
+        let Some(port) = draw() else { return false };
+        to.set_peer_port(Port::new(port));
     }
-    None
+    false
 }
 
 /// Opens the source binding of `key` (client → endpoint) for packets that leave by the context's interface.

@@ -12,6 +12,8 @@ pub enum Verdict {
     Next,
     /// It has become its own answer: out of the device that it came by.
     Back,
+    /// Not yet decided: what a step of the way says that has nothing to say.
+    Open,
     /// It is gone, for a reason that has a counter of its own.
     Drop(Counter),
 }
@@ -38,7 +40,7 @@ const TC_SHOT: i32 = 2;
 #[inline(always)]
 pub fn of(ctx: &TcContext, verdict: Verdict) -> i32 {
     match verdict {
-        Verdict::Next => TC_NEXT,
+        Verdict::Next | Verdict::Open => TC_NEXT,
         Verdict::Back => back(ctx),
         Verdict::Drop(why) => {
             crate::count::add(why);

@@ -7,6 +7,8 @@
 //!   │  └─▶ manifests                      Services as YAML files that the agents read
 //!   └────▶ traffic                        servers and clients on real sockets
 //!
+//! apiserver, kube_proxy                  the real ones, on machines of a topology
+//!
 //! bpf                                    the programs alone, given packets by the kernel's test run
 //! ```
 //!
@@ -18,10 +20,13 @@ pub mod bpf;
 pub mod exec;
 pub mod iptables;
 mod janitor;
+pub mod kube_proxy;
 pub mod manifests;
 pub mod netns;
 mod once;
+pub mod process;
 pub mod scratch;
+pub mod signals;
 pub mod skip;
 pub mod topology;
 pub mod traffic;

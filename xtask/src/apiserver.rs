@@ -1,5 +1,4 @@
-//! Builds kube-apiserver and etcd, which tests of the agent start, from the versions that the Go modules below
-//! `tests/apiserver` pin.
+//! Builds what tests and benchmarks start of Kubernetes, from the versions that the Go modules below `tests/apiserver` pin.
 
 use std::{
     fs,
@@ -11,20 +10,53 @@ use anyhow::{Context as _, Result};
 
 use crate::exec;
 
-/// Where tests find both programs.
+/// Where tests find the programs.
 pub(crate) const DIRECTORY: &str = "KUBE_PORTAL_APISERVER_DIR";
-/// Module folder, which is the program's name too, and package.
-const PROGRAMS: [(&str, &str); 2] = [
-    ("etcd", "go.etcd.io/etcd/server/v3"),
-    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+/// An API server.
+const API_SERVER: [Tool; 2] = [
+    Tool {
+        name: "etcd",
+        module: "etcd",
+        package: "go.etcd.io/etcd/server/v3",
+    },
+    Tool {
+        name: "kube-apiserver",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-apiserver",
+    },
 ];
+/// Whom kube-portal is compared with.
+const KUBE_PROXY: Tool = Tool {
+    name: "kube-proxy",
+    module: "kubernetes",
+    package: "k8s.io/kubernetes/cmd/kube-proxy",
+};
 
-/// Builds what is not up to date, which takes minutes the first time, and gives the folder that both are in; `None`
-/// without Go.
+/// Something written in Go.
+#[derive(Clone, Copy)]
+struct Tool {
+    /// Of the program.
+    name: &'static str,
+    /// Folder of the module that pins its version.
+    module: &'static str,
+    package: &'static str,
+}
+
+/// Builds etcd and kube-apiserver if they are not up to date, which takes minutes the first time, and gives the folder that
+/// both are in; `None` without Go.
 pub(crate) fn build() -> Result<Option<PathBuf>> {
+    build_all(&API_SERVER)
+}
+
+/// As [`build`], kube-proxy too.
+pub(crate) fn build_with_kube_proxy() -> Result<Option<PathBuf>> {
+    Ok(build()?.and(build_all(&[KUBE_PROXY])?))
+}
+
+fn build_all(tools: &[Tool]) -> Result<Option<PathBuf>> {
     let folder = exec::target_dir().join("apiserver");
-    for (name, package) in PROGRAMS {
-        let program = Program::new(name, package, &folder)?;
+    for tool in tools {
+        let program = Program::new(*tool, &folder)?;
         if program.is_built() {
             continue;
         }
@@ -46,8 +78,13 @@ struct Program {
 }
 
 impl Program {
-    fn new(name: &str, package: &'static str, folder: &Path) -> Result<Self> {
-        let module = exec::root().join("tests/apiserver").join(name);
+    fn new(tool: Tool, folder: &Path) -> Result<Self> {
+        let Tool {
+            name,
+            module,
+            package,
+        } = tool;
+        let module = exec::root().join("tests/apiserver").join(module);
         Ok(Self {
             package,
             pins: pins(&module)?,
@@ -105,7 +142,7 @@ mod tests {
     use super::*;
 
     fn etcd(folder: &Path) -> Program {
-        Program::new("etcd", "go.etcd.io/etcd/server/v3", folder).unwrap()
+        Program::new(API_SERVER[0], folder).unwrap()
     }
 
     #[test]
@@ -121,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn both_modules_pin_one_version_of_what_is_built() {
-        for (name, package) in PROGRAMS {
-            let program = Program::new(name, package, Path::new("/nowhere")).unwrap();
-            let module = package.trim_end_matches("/cmd/kube-apiserver");
+    fn each_module_pins_one_version_of_what_is_built() {
+        for tool in API_SERVER.into_iter().chain([KUBE_PROXY]) {
+            let program = Program::new(tool, Path::new("/nowhere")).unwrap();
+            let (module, _) = tool.package.split_once("/cmd/").unwrap_or((tool.package, ""));
             let require = format!("require {module} v");
             let lines = program.pins.lines().filter(|line| line.starts_with(&require));
-            assert_eq!(lines.count(), 1, "{name}");
+            assert_eq!(lines.count(), 1, "{}", tool.name);
         }
     }
 }

@@ -23,6 +23,12 @@ pub(crate) fn become_bench(arguments: &[String]) -> Result<ExitCode> {
     );
     setup::packages()?;
     let mut bench = command(&build::run(true)?)?;
+    // Without Go the benchmark says itself what it leaves out.
+    let programs = match arguments.first().map(String::as_str) {
+        Some("datapath") => apiserver::build_with_kube_proxy()?,
+        _ => apiserver::build()?,
+    };
+    bench.envs(programs.map(|folder| (apiserver::DIRECTORY, folder)));
     bench.args(arguments);
     exec::announce(&bench);
     Err(bench.exec()).with_context(|| format!("cannot start `{}`", exec::shown(&bench)))
@@ -48,9 +54,5 @@ fn command(built: &Built) -> Result<Command> {
         .current_dir(exec::root())
         .env(build::AGENT, &built.agent)
         .env(build::OBJECT, &built.object);
-    // Without Go the benchmark says itself what it leaves out.
-    if let Some(folder) = apiserver::build()? {
-        bench.env(apiserver::DIRECTORY, folder);
-    }
     Ok(bench)
 }

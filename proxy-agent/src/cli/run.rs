@@ -32,6 +32,8 @@ use crate::{
 };
 
 const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
+/// Programs that somebody has detached are back within five seconds, however slow the machine.
+const ATTACHED: Duration = Duration::from_secs(3);
 const MASQUERADE_BIT: u32 = 14;
 const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
 
@@ -232,6 +234,7 @@ impl Run {
             retry: Duration::from_secs(1),
             full: Duration::from_secs(3_600),
             drift: self.sync_period.unwrap_or(SYNC_PERIOD),
+            attached: ATTACHED,
         }
     }
 }

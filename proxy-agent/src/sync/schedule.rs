@@ -13,6 +13,8 @@ pub struct Intervals {
     pub full: Duration,
     /// This long between two looks at what the kernel holds.
     pub drift: Duration,
+    /// This long until it is seen to again that the programs are attached: nobody tells when one is detached.
+    pub attached: Duration,
 }
 
 /// How much a pass does.
@@ -112,6 +114,7 @@ mod tests {
                 retry: 1_000 * MS,
                 full: HOUR,
                 drift: 300_000 * MS,
+                attached: HOUR,
             }),
             Instant::now(),
         )

@@ -6,15 +6,16 @@ use aya_ebpf::programs::TcContext;
 use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
 
 use crate::{
-    Family, V4, V6, bridge, count,
+    Family, V4, V6, bridge,
     flow::{self, Request},
+    fragment::{self, FirstFragment},
     icmp, mark,
     open::{self, Opened},
     packet::{Layer, is_ipv4, is_ipv6, pull},
     parse::{self, Packet, Skip},
     reject,
     rewrite::{self, Side},
-    snat,
+    snat, uncommon,
     verdict::{Drop, Verdict},
 };
 
@@ -46,29 +47,40 @@ pub fn egress(ctx: &TcContext, layer: Layer) -> Verdict {
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
 fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
-    ingress_result::<F>(ctx, layer).into()
+    let (mut place, mut mark) = (MaybeUninit::uninit(), FirstFragment::no());
+    match transport_packet::<F>(ctx, layer, (&mut place, &mut mark), Side::Destination) {
+        Ok(packet) => {
+            let verdict = arrived::<F>(ctx, &packet, layer).into();
+            fragment::done::<F>(ctx, &packet, &mark, Side::Destination, verdict)
+        }
+        Err(verdict) => verdict,
+    }
 }
 
 #[inline(always)]
-fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, Drop> {
-    let mut place = MaybeUninit::uninit();
-    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Destination)? else {
-        return Ok(Verdict::Next);
-    };
-    let flow = match flow::request::<F>(&packet) {
+fn arrived<F: Family>(
+    ctx: &TcContext,
+    packet: &Packet<'_, F::Address>,
+    layer: Layer,
+) -> Result<Verdict, Drop> {
+    let flow = match flow::request::<F>(packet) {
         Request::Known(flow) => Some(flow),
         Request::Unknown if packet.tuple.protocol() != TCP || packet.flags.opens() => {
-            match open::flow::<F>(ctx, packet.tuple) {
+            let opened = match open::flow::<F>(ctx, packet.tuple) {
+                Opened::Nothing => open::beside_a_service::<F>(packet.tuple),
+                opened => opened,
+            };
+            match opened {
                 Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
                 Opened::Nothing => None,
-                Opened::Refused => return Ok(reject::packet::<F>(ctx, &packet, layer)),
+                Opened::Refused => return Ok(reject::packet::<F>(ctx, packet, layer)),
                 Opened::Dropped(why) => return Err(Drop(why)),
             }
         }
         Request::Unknown | Request::Pass => None,
     };
     if let Some(flow) = flow {
-        rewrite::apply::<F>(ctx, &packet, flow, Side::Destination)?;
+        rewrite::apply::<F>(ctx, packet, flow, Side::Destination)?;
         mark::set(ctx, flow);
     } else if bridge::is_for_another_host(ctx) {
         bridge::send_up::<F>(ctx, packet.tuple);
@@ -79,15 +91,18 @@ fn ingress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, D
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
 fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
-    egress_result::<F>(ctx, layer).into()
+    let (mut place, mut mark) = (MaybeUninit::uninit(), FirstFragment::no());
+    match transport_packet::<F>(ctx, layer, (&mut place, &mut mark), Side::Source) {
+        Ok(packet) => {
+            let verdict = leaves::<F>(ctx, &packet).into();
+            fragment::done::<F>(ctx, &packet, &mark, Side::Source, verdict)
+        }
+        Err(verdict) => verdict,
+    }
 }
 
 #[inline(always)]
-fn egress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, Drop> {
-    let mut place = MaybeUninit::uninit();
-    let Some(packet) = transport_packet::<F>(ctx, layer, &mut place, Side::Source)? else {
-        return Ok(Verdict::Next);
-    };
+fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result<Verdict, Drop> {
     let key = packet.tuple;
     let Some(mut hit) = flow::find(F::egress_flows(), key) else {
         return Ok(Verdict::Next);
@@ -99,26 +114,30 @@ fn egress_result<F: Family>(ctx: &TcContext, layer: Layer) -> Result<Verdict, Dr
     } else {
         hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
     }
-    rewrite::apply::<F>(ctx, &packet, hit.flow, Side::Source)?;
+    rewrite::apply::<F>(ctx, packet, hit.flow, Side::Source)?;
     Ok(Verdict::Next)
 }
 
-/// The packet, if it is one that can be Service traffic. An ICMP error is done with here.
+/// The packet, if it is one that can be Service traffic, else what becomes of it. An ICMP error is done with here, and
+/// a fragment without ports.
 #[inline(always)]
 fn transport_packet<'a, F: Family>(
     ctx: &TcContext,
     layer: Layer,
-    place: &'a mut MaybeUninit<FlowKey<F::Address>>,
+    (place, mark): (&'a mut MaybeUninit<FlowKey<F::Address>>, &mut FirstFragment),
     side: Side,
-) -> Result<Option<Packet<'a, F::Address>>, Drop> {
+) -> Result<Packet<'a, F::Address>, Verdict> {
     let l3 = layer.header_len() as usize;
     pull(ctx, layer.header_len() + F::HEADERS);
+    let again = &raw mut *place;
     match parse::packet::<F>(ctx, l3, place) {
-        Ok(packet) => return Ok(Some(packet)),
-        Err(Skip::Fragment) => count::add(Counter::Fragment),
-        Err(Skip::ExtensionHeader) => count::add(Counter::ExtensionHeader),
-        Err(Skip::OtherProtocol) => icmp::error::<F>(ctx, l3, side)?,
-        Err(Skip::Truncated) => {}
+        Ok(packet) => Ok(packet),
+        Err(Skip::Fragment | Skip::ExtensionHeader) => {
+            // SAFETY: it is `place`, which nobody has borrowed when there is no packet.
+            let place = unsafe { &mut *again };
+            uncommon::packet::<F>(ctx, l3, place, mark, side)
+        }
+        Err(Skip::OtherProtocol) => Err(icmp::error::<F>(ctx, l3, side)),
+        Err(Skip::Truncated) => Err(Verdict::Next),
     }
-    Ok(None)
 }

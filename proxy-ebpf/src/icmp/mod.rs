@@ -12,22 +12,31 @@ use core::mem::MaybeUninit;
 use aya_ebpf::programs::TcContext;
 use proxy_common::{Address, Counter, Flow, FlowFlags, Port, UDP, csum};
 
-use crate::{Family, count, flow, packet::pull_up_to, rewrite::Side, verdict::Drop};
-use quote::{HEADERS, Quote};
+use crate::{
+    Family, count, flow,
+    rewrite::{Side, put_address},
+    verdict::Verdict,
+};
+use quote::Quote;
 
 /// Translates the packet, if it is an ICMP error about a flow. A failure drops it: half a rewrite must not go out.
+#[inline(always)]
+pub(crate) fn error<F: Family>(ctx: &TcContext, l3: usize, side: Side) -> Verdict {
+    if quote::is_icmp::<F>(ctx, l3) {
+        quoting::<F>(ctx, l3, side)
+    } else {
+        Verdict::Next
+    }
+}
+
+/// The same for a packet with extension headers, of whatever protocol.
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-pub(crate) fn error<F: Family>(ctx: &TcContext, l3: usize, side: Side) -> Result<(), Drop> {
-    if !quote::is_icmp::<F>(ctx, l3) {
-        return Ok(());
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header at most")]
-    pull_up_to(ctx, l3 as u32 + HEADERS);
+pub(crate) fn quoting<F: Family>(ctx: &TcContext, l3: usize, side: Side) -> Verdict {
     let mut place = MaybeUninit::uninit();
     let Some(quote) = quote::parse::<F>(ctx, l3, &mut place) else {
-        return Ok(());
+        return Verdict::Next;
     };
     let table = match side {
         Side::Destination => F::ingress_flows(),
@@ -35,11 +44,13 @@ pub(crate) fn error<F: Family>(ctx: &TcContext, l3: usize, side: Side) -> Result
     };
     match flow::find(table, quote.answer) {
         Some(hit) if !hit.flow.flags().has(FlowFlags::PENDING) => {
-            translate::<F>(ctx, l3, &quote, hit.flow, side).map_err(|_| Drop(Counter::RewriteFailed))?;
+            if translate::<F>(ctx, l3, &quote, hit.flow, side).is_err() {
+                return Verdict::Drop(Counter::RewriteFailed);
+            }
             count::add(Counter::IcmpErrorsTranslated);
-            Ok(())
+            Verdict::Next
         }
-        _ => Ok(()),
+        _ => Verdict::Next,
     }
 }
 
@@ -55,37 +66,18 @@ fn translate<F: Family>(
 ) -> Result<(), i64> {
     let (old, new) = (side.of(quote.answer), flow.put().0);
     let address = old.csum_diff(new);
-    put_address::<F>(ctx, quote.l3, side.opposite(), new, address)?;
+    put_address::<F>(ctx, quote.l3, side.opposite(), &new, address, 0)?;
     let mut diff = transport::<F>(ctx, quote, side.ports(flow), address)?;
     if F::IPV6 {
         diff = csum::both(diff, address);
     }
     if quote.is_from_endpoint || matches!(side, Side::Destination) {
-        put_address::<F>(ctx, l3, side, new, address)?;
+        put_address::<F>(ctx, l3, side, &new, address, 0)?;
         if F::IPV6 {
             diff = csum::both(diff, address);
         }
     }
     ctx.skb.l4_csum_replace(quote.icmp + 2, 0, diff.into(), 0)
-}
-
-/// Puts an address into the IP header at `l3`, and into its checksum.
-#[inline(always)]
-fn put_address<F: Family>(
-    ctx: &TcContext,
-    l3: usize,
-    side: Side,
-    new: F::Address,
-    diff: u32,
-) -> Result<(), i64> {
-    if !F::IPV6 {
-        ctx.skb.l3_csum_replace(l3 + 10, 0, diff.into(), 0)?;
-    }
-    let behind = match side {
-        Side::Source => 0,
-        Side::Destination => size_of::<F::Address>(),
-    };
-    ctx.skb.store(l3 + F::ADDRESSES + behind, &new, 0)
 }
 
 /// Puts ports and checksum into the quoted transport header. Gives what both have changed by.

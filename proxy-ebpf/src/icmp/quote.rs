@@ -2,12 +2,13 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::programs::TcContext;
 use proxy_common::{FlowKey, UDP, csum};
 
-use crate::{Family, packet::Load};
-
-/// Bytes of all headers up to and with the quoted TCP header's checksum, with all IPv4 options that can be.
-pub(super) const HEADERS: u32 = 60 + 8 + 60 + 18;
+use crate::{
+    Family, chain,
+    packet::{Copied, Load},
+};
 
 /// The ICMP header of an error.
 const ICMP_HEADER: usize = 8;
@@ -47,21 +48,21 @@ pub(super) fn is_icmp<F: Family>(packet: &(impl Load + ?Sized), l3: usize) -> bo
 /// From front to back, as all parsing here.
 #[inline(always)]
 pub(super) fn parse<'a, F: Family>(
-    packet: &(impl Load + ?Sized),
+    ctx: &TcContext,
     l3: usize,
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
 ) -> Option<Quote<'a, F::Address>> {
-    let error = F::header(packet, l3).ok()?;
+    let error = &chain::read::<F>(ctx, l3)?.header;
     if error.protocol != protocol::<F>() || error.fragment != 0 {
         return None;
     }
     // What is cut, or quotes less than it must, is not begun with.
-    let end = l3 + error.total_len;
+    let (icmp, end) = (l3 + error.len, l3 + error.total_len);
+    let packet = &Copied(ctx);
     if end > packet.total() {
         return None;
     }
     let mut ends = MaybeUninit::<[F::Address; 2]>::uninit();
-    let icmp = l3 + error.len;
     if !packet.load_to(l3 + F::ADDRESSES, &mut ends) {
         return None;
     }
@@ -71,9 +72,9 @@ pub(super) fn parse<'a, F: Family>(
         return None;
     }
     let inner = icmp + ICMP_HEADER;
-    let quoted = F::header(packet, inner).ok()?;
+    let quoted = &chain::read::<F>(ctx, inner)?.header;
     // The first fragment has ports.
-    if !quoted.has_ports() || quoted.fragment & OFFSET != 0 {
+    if !quoted.has_ports() || quoted.is_later_fragment() {
         return None;
     }
     let l4 = inner + quoted.len;
@@ -133,8 +134,6 @@ pub(super) const fn replace(check: [u8; 2], diff: u32, is_udp: bool) -> [u8; 2] 
 pub(super) fn check_diff(old: [u8; 2], new: [u8; 2]) -> u32 {
     csum::diff([u16::from_ne_bytes(old).into()], [u16::from_ne_bytes(new).into()])
 }
-
-const OFFSET: u16 = 0x1fff;
 
 #[inline(always)]
 const fn protocol<F: Family>() -> u8 {

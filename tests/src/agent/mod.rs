@@ -88,7 +88,26 @@ impl Agent {
     ///
     /// The binary has not been built, or the process cannot be started.
     pub fn start_from(source: Source, node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
-        let agent = Self {
+        let agent = Self::new(source, node, scratch, tc_attach)?;
+        agent.run()?;
+        Ok(agent)
+    }
+
+    /// As [`start`](Self::start), with these flags beside the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// The binary has not been built, or the process cannot be started.
+    pub fn start_with(node: &Host, scratch: &Scratch, flags: &[&str]) -> Result<Self> {
+        let source = Source::Manifests(scratch.manifests());
+        let agent = Self::new(source, node, scratch, TcAttach::Auto)?;
+        agent.set_flags(flags);
+        agent.run()?;
+        Ok(agent)
+    }
+
+    fn new(source: Source, node: &Host, scratch: &Scratch, tc_attach: TcAttach) -> Result<Self> {
+        Ok(Self {
             binary: binary()?,
             node: node.name.clone(),
             ns: Arc::clone(&node.ns),
@@ -98,9 +117,7 @@ impl Agent {
             log: scratch.path().join(format!("{}.log", node.name)),
             flags: Mutex::default(),
             child: Mutex::new(None),
-        };
-        agent.run()?;
-        Ok(agent)
+        })
     }
 
     /// Starts it again after [`kill`](Self::kill).
@@ -137,9 +154,13 @@ impl Agent {
     /// As [`kill`](Self::kill) and [`run`](Self::run).
     pub fn restart_with(&self, flags: &[&str]) -> Result<()> {
         self.kill()?;
+        self.set_flags(flags);
+        self.run()
+    }
+
+    fn set_flags(&self, flags: &[&str]) {
         *self.flags.lock().unwrap_or_else(PoisonError::into_inner) =
             flags.iter().map(ToString::to_string).collect();
-        self.run()
     }
 
     /// Kills it with SIGKILL: it gets no chance to tidy up.

@@ -11,8 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::process::Process;
-use crate::netns::NetNs;
+use crate::{netns::NetNs, process::Process};
 
 /// Where clients reach it.
 pub(super) const URL: &str = "http://127.0.0.1:2379";

@@ -1,7 +1,7 @@
 //! A real Kubernetes API server: etcd and kube-apiserver on a node of the topology, and what talks to them.
 //!
 //! ```text
-//! cluster ─▶ server ─▶ etcd, process, credentials     the two processes; gone with their owner
+//! cluster ─▶ server ─▶ etcd, credentials              the two processes; gone with their owner
 //!    │  └──▶ client, access                           requests as JSON documents; what the agent may do
 //!    └─────▶ agent                                    started with a kubeconfig
 //! ```
@@ -15,7 +15,6 @@ mod cluster;
 mod credentials;
 mod etcd;
 pub mod objects;
-mod process;
 mod server;
 mod shared;
 

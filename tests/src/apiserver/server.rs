@@ -15,9 +15,8 @@ use super::{
     Binaries, Client, access,
     credentials::{Credentials, User},
     etcd::{self, Etcd},
-    process::Process,
 };
-use crate::{netns::NetNs, topology::Host};
+use crate::{netns::NetNs, process::Process, topology::Host};
 
 /// The ClusterIP of the Service `default/kubernetes`, which leads to the API server.
 pub const SERVICE_IP: &str = "10.96.0.1";

@@ -311,6 +311,23 @@ impl Datapath {
         loaded.affinities6.age(seconds).expect("the map can be written");
     }
 
+    /// Makes all that is known of fragments look as if it had been seen so long before.
+    ///
+    /// # Panics
+    ///
+    /// When the maps can't be read or written.
+    pub fn age_fragments(&mut self, seconds: u32) {
+        let loaded = self.loaded_mut();
+        loaded.fragments4.age(seconds).expect("the maps can be written");
+        loaded.fragments6.age(seconds).expect("the maps can be written");
+    }
+
+    /// Datagrams whose first fragment is remembered.
+    #[must_use]
+    pub fn datagrams(&self) -> usize {
+        self.loaded().fragments4.len() + self.loaded().fragments6.len()
+    }
+
     /// Makes the entry of `packet` look as if it had been idle for so long.
     ///
     /// # Panics

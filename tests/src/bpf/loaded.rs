@@ -21,7 +21,7 @@ use proxy_agent::{
 };
 use proxy_common::{Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, RateLimit, snat::PortPool};
 
-use super::{Affinities, ClusterIp, FlowTables, Setup, cluster, service::NODE};
+use super::{Affinities, ClusterIp, FlowTables, Fragments, Setup, cluster, service::NODE};
 use crate::scratch::Scratch;
 
 /// Test runs are on the loopback device of the caller's network namespace.
@@ -44,6 +44,8 @@ pub(super) struct Loaded {
     pub(super) flows6: FlowTables<Addr6>,
     pub(super) affinities4: Affinities<Addr4>,
     pub(super) affinities6: Affinities<Addr6>,
+    pub(super) fragments4: Fragments<Addr4>,
+    pub(super) fragments6: Fragments<Addr6>,
     counters: PerCpuArray<MapData, u64>,
     reject_rate: PerCpuArray<MapData, RateLimit>,
     writer: Writer,
@@ -84,6 +86,8 @@ impl Loaded {
             flows6: FlowTables::take(&mut object, ["INGRESS_FLOWS6", "EGRESS_FLOWS6"])?,
             affinities4: Affinities::take(&mut object, "AFFINITY4")?,
             affinities6: Affinities::take(&mut object, "AFFINITY6")?,
+            fragments4: Fragments::take(&mut object, ["FRAGMENTS4", "FRAGMENTED4"])?,
+            fragments6: Fragments::take(&mut object, ["FRAGMENTS6", "FRAGMENTED6"])?,
             counters: PerCpuArray::try_from(counters)?,
             reject_rate: PerCpuArray::try_from(reject_rate)?,
             now: Instant::now(),
@@ -101,6 +105,8 @@ impl Loaded {
         self.flows6.clear()?;
         self.affinities4.clear()?;
         self.affinities6.clear()?;
+        self.fragments4.clear()?;
+        self.fragments6.clear()?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
         for counter in Counter::ALL {
             self.counters

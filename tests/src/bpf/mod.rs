@@ -10,6 +10,7 @@
 mod affinities;
 mod datapath;
 mod flows;
+mod fragments;
 mod icmp;
 mod loaded;
 mod packet;
@@ -19,6 +20,7 @@ pub use self::{
     affinities::Affinities,
     datapath::{Datapath, Hook, Outcome, Setup, in_own_netns},
     flows::FlowTables,
+    fragments::Fragments,
     icmp::IcmpError,
     packet::{ACK, FIN, Layer, Packet, RST, SYN, Transport},
     service::{ClusterIp, cluster},

@@ -11,6 +11,7 @@
 //!   └─ shell-1 .150                       └─ shell-3 .172   /128 in the pod
 //! ```
 
+mod control;
 mod overlay;
 mod plan;
 mod uplink;
@@ -25,6 +26,7 @@ use anyhow::Result;
 use proxy_agent::model::Family;
 
 use crate::netns::NetNs;
+pub use control::control_host;
 pub use overlay::overlay_ip;
 pub use plan::pod_network;
 pub use uplink::uplink_ip;

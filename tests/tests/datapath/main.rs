@@ -45,6 +45,13 @@ macro_rules! for_each_variant_and_layer {
     };
 }
 
+/// IPv6, on Ethernet and on a device without.
+macro_rules! for_each_ipv6 {
+    ($($function:ident),+ $(,)?) => {
+        for_each!([tcp = IPV6_TCP, udp = IPV6_UDP, l3_tcp = L3_IPV6_TCP, l3_udp = L3_IPV6_UDP] $($function)+);
+    };
+}
+
 /// Both families, TCP only.
 macro_rules! for_each_tcp {
     ($($function:ident),+ $(,)?) => { for_each!([ipv4 = IPV4_TCP, ipv6 = IPV6_TCP] $($function)+); };
@@ -61,7 +68,9 @@ mod clients;
 mod cluster_ip;
 mod distribution;
 mod eviction;
+mod extension_headers;
 mod forward_mark;
+mod fragments;
 mod hairpin;
 mod icmp;
 mod icmp_untouched;
@@ -69,6 +78,8 @@ mod ipv4_options;
 mod malformed;
 mod no_endpoints;
 mod node_port;
+mod pieces;
+mod random_frames;
 mod refusal;
 mod same_source_port;
 mod scene;
@@ -83,6 +94,16 @@ struct Variant {
     family: Family,
     protocol: Protocol,
     layer: Layer,
+}
+
+impl Variant {
+    /// Where the IP header is.
+    const fn l3(self) -> usize {
+        match self.layer {
+            Layer::Ethernet => 14,
+            Layer::Ip => 0,
+        }
+    }
 }
 
 const fn variant(family: Family, protocol: Protocol, layer: Layer) -> Variant {

@@ -9,6 +9,7 @@ use crate::{
 };
 
 for_each_variant_and_layer!(two_virtual_ips_with_one_endpoint_are_told_apart);
+for_each_variant_and_layer!(a_direct_flow_and_one_of_a_service_are_told_apart);
 for_each_variant!(a_virtual_ip_and_a_node_port_with_one_endpoint_are_told_apart);
 
 fn two_virtual_ips_with_one_endpoint_are_told_apart(variant: Variant) {
@@ -27,6 +28,18 @@ fn two_virtual_ips_with_one_endpoint_are_told_apart(variant: Variant) {
     assert_eq!(
         scene.counted(),
         [("flows_opened", 2), ("source_ports_changed", 1)]
+    );
+}
+
+fn a_direct_flow_and_one_of_a_service_are_told_apart(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.service([1])]);
+    let client = variant.client(1, EPHEMERAL);
+    let requests = [variant.vip(1), variant.target(1)].map(|address| variant.opening(client, address));
+    let ports = opened(&mut scene, &requests);
+    assert_eq!(ports[0], EPHEMERAL, "the Service's flow keeps its port");
+    assert_eq!(
+        scene.counted(),
+        [("flows_opened", 1), ("source_ports_changed", 1)]
     );
 }
 

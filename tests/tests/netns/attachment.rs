@@ -1,6 +1,6 @@
 //! One program per hook, whatever happens, and nobody else's programs are touched.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use harness::{
     agent::{Hook, READY, TcAttach, hooks},
@@ -10,8 +10,11 @@ use harness::{
     wait,
     world::World,
 };
+use proxy_agent::dataplane::bpf::object::PinDir;
 
 const RESTARTS: usize = 5;
+/// Five seconds, and as many for a machine that is busy with other tests.
+const BACK: Duration = Duration::from_secs(10);
 
 #[test]
 fn five_restarts_leave_one_program_per_tcx_hook() {
@@ -121,4 +124,89 @@ fn a_foreign_filter_stays_where_it_is() {
     world.agents[0].kill().unwrap();
     world.agents[0].cleanup().unwrap();
     assert!(show(&world.topology), "`cleanup` removed it");
+}
+
+#[test]
+fn programs_that_somebody_detaches_from_tcx_are_back_within_five_seconds() {
+    programs_that_somebody_removes_are_back_within_five_seconds(TcAttach::Tcx, |world, _| {
+        for pin in std::fs::read_dir(PinDir::new(world.agents[0].pin_root()).links()).unwrap() {
+            let pin = pin.unwrap().path();
+            let detach = ["link", "detach", "pinned", pin.to_str().unwrap()];
+            exec::output(world.topology.nodes[0].host.ns.command("bpftool").args(detach)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn filters_that_somebody_deletes_are_back_within_five_seconds() {
+    programs_that_somebody_removes_are_back_within_five_seconds(TcAttach::Clsact, |world, device| {
+        for hook in ["ingress", "egress"] {
+            tc(world, &["filter", "del", "dev", device, hook]);
+        }
+    });
+}
+
+#[test]
+fn filters_are_back_within_five_seconds_also_when_their_qdisc_was_deleted() {
+    programs_that_somebody_removes_are_back_within_five_seconds(TcAttach::Clsact, |world, device| {
+        tc(world, &["qdisc", "del", "dev", device, "clsact"]);
+    });
+}
+
+fn programs_that_somebody_removes_are_back_within_five_seconds(
+    tc_attach: TcAttach,
+    remove: impl Fn(&World, &str),
+) {
+    let world = World::start(tc_attach).unwrap();
+    let [node, _] = &world.topology.nodes;
+    let service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
+    let before = places(&world);
+    for pod in &node.pods {
+        remove(&world, &pod_interface(pod));
+    }
+    assert_ne!(places(&world), before);
+    wait::until("the hooks", BACK, || {
+        anyhow::ensure!(places(&world) == before, "something is still missing");
+        Ok(())
+    })
+    .unwrap();
+    Client::new(&node.pods[2].ns)
+        .ask(crate::IPV4_TCP.protocol, service.vip())
+        .unwrap();
+    let log = world.agents[0].log();
+    assert!(log.contains("somebody else has removed our programs"), "{log}");
+}
+
+fn tc(world: &World, arguments: &[&str]) {
+    exec::output(world.topology.nodes[0].host.ns.command("tc").args(arguments)).unwrap();
+}
+
+#[test]
+fn what_a_version_with_other_maps_has_left_behind_goes_when_everything_is_served() {
+    let world = World::start(TcAttach::Tcx).unwrap();
+    let [node, _] = &world.topology.nodes;
+    let mut service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
+    let hooks = places(&world);
+    let root = world.agents[0].pin_root().to_owned();
+    let mine = PinDir::new(&root).maps();
+    let mine = mine.parent().unwrap();
+    world.agents[0].kill().unwrap();
+    // bpffs can't rename directories; what another version has pinned is that much, under another name.
+    let other = root.join("v1");
+    for sub in ["maps", "links"] {
+        std::fs::create_dir_all(other.join(sub)).unwrap();
+        for pin in std::fs::read_dir(mine.join(sub)).unwrap() {
+            let pin = pin.unwrap();
+            std::fs::rename(pin.path(), other.join(sub).join(pin.file_name())).unwrap();
+        }
+    }
+    std::fs::remove_dir_all(mine).unwrap();
+    world.agents[0].run().unwrap();
+    service.set_endpoints(&[&node.pods[1]]).unwrap();
+    wait_for_places(&world, &hooks);
+    assert!(!other.exists());
+    let answer = Client::new(&node.pods[2].ns)
+        .ask(crate::IPV4_TCP.protocol, service.vip())
+        .unwrap();
+    assert_eq!(answer.server, node.pods[1].name);
 }

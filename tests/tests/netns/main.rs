@@ -48,6 +48,7 @@ mod cni_masquerade;
 mod drift;
 mod external_ip;
 mod forward_policy;
+mod fragments;
 mod hairpin;
 mod harness_itself;
 mod host_network;

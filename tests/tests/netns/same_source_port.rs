@@ -7,6 +7,36 @@ use harness::{
 };
 
 for_each_variant!(both_conversations_work);
+for_each_variant!(an_endpoint_can_be_asked_itself_beside_or_after_a_service_from_one_port);
+
+fn an_endpoint_can_be_asked_itself_beside_or_after_a_service_from_one_port(variant: Variant) {
+    let world = shared();
+    let [one, two] = &world.topology.nodes;
+    for (pod, port) in [(&one.pods[0], 4446), (&two.pods[0], 4447)] {
+        let service = world.publish(variant, &[pod]).unwrap();
+        let client = Client::new(&one.pods[2].ns).from_port(port);
+        let direct = service.direct(pod);
+        let mut talk = client.talk(variant.protocol, service.vip()).unwrap();
+        let through = talk.ask("through").unwrap();
+        let mut beside = client.talk(variant.protocol, direct).unwrap();
+        for round in ["one", "two", "three"] {
+            assert_ne!(beside.ask(round).unwrap().client, through.client);
+            assert_eq!(talk.ask(round).unwrap().client, through.client);
+        }
+        drop((talk, beside));
+        let after = client.from_port(port + 10);
+        after
+            .talk(variant.protocol, service.vip())
+            .unwrap()
+            .ask("before")
+            .unwrap();
+        after
+            .talk(variant.protocol, direct)
+            .unwrap()
+            .ask("after")
+            .unwrap();
+    }
+}
 
 fn both_conversations_work(variant: Variant) {
     let world = shared();

@@ -72,7 +72,17 @@ impl Hook {
 const PRIORITY: u16 = 0x4b50;
 const HANDLE: TcHandle = TcHandle::new(0, 0x4b50);
 
-/// Attaches the program of `hook` to the device, replacing the one of an earlier run without a gap.
+/// What came of attaching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// A program was there and has been replaced, by the same one or by another.
+    Again,
+    /// None was there.
+    Anew,
+}
+
+/// Attaches the program of `hook` to the device, replacing the one of an earlier run without a gap. To repeat it costs little: so
+/// what somebody else has removed comes back.
 ///
 /// # Errors
 /// When the kernel refuses; the message names the device.
@@ -82,7 +92,7 @@ pub fn attach(
     how: TcAttach,
     device: (u32, &str, Layer),
     hook: Hook,
-) -> Result<()> {
+) -> Result<Attached> {
     let (ifindex, name, layer) = device;
     let program = program(object, hook.program(layer))?;
     let context = || format!("cannot attach to {} of {name}", hook.name());
@@ -134,11 +144,11 @@ fn pin(pins: &PinDir, ifindex: u32, hook: Hook) -> PathBuf {
     pins.links().join(format!("{ifindex}-{}", hook.name()))
 }
 
-fn tcx(program: &mut SchedClassifier, pin: &Path, device: &str, hook: Hook) -> Result<()> {
+fn tcx(program: &mut SchedClassifier, pin: &Path, device: &str, hook: Hook) -> Result<Attached> {
     if pin.exists() {
         match replace(program, pin) {
-            Ok(()) => return Ok(()),
-            // The device of the link is gone, and its index used again.
+            Ok(()) => return Ok(Attached::Again),
+            // The device of the link is gone, and its index used again; or somebody has detached it.
             Err(error) => tracing::debug!(pin = %pin.display(), %error, "a pinned link can't be used on"),
         }
         fs::remove_file(pin)?;
@@ -150,7 +160,7 @@ fn tcx(program: &mut SchedClassifier, pin: &Path, device: &str, hook: Hook) -> R
     )?;
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
-    Ok(())
+    Ok(Attached::Anew)
 }
 
 fn replace(program: &mut SchedClassifier, pin: &Path) -> Result<()> {
@@ -161,24 +171,26 @@ fn replace(program: &mut SchedClassifier, pin: &Path) -> Result<()> {
     Ok(())
 }
 
-fn clsact(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<()> {
+fn clsact(program: &mut SchedClassifier, device: &str, hook: Hook) -> Result<Attached> {
     // It says that it exists if it does, which is as good.
     let _ = qdisc_add_clsact(device);
     let known = SchedClassifierLink::attached(device, hook.attach_type(), PRIORITY, HANDLE, None)?;
-    let id = match program.attach_to_link(known) {
-        Ok(id) => id,
+    let (id, attached) = match program.attach_to_link(known) {
+        Ok(id) => (id, Attached::Again),
         Err(_) => {
             let options = NlOptions {
                 priority: PRIORITY,
                 handle: HANDLE,
                 classid: None,
             };
-            program.attach_with_options(device, hook.attach_type(), TcAttachOptions::Netlink(options))?
+            let id =
+                program.attach_with_options(device, hook.attach_type(), TcAttachOptions::Netlink(options))?;
+            (id, Attached::Anew)
         }
     };
     // Dropping it would detach the program.
     std::mem::forget(program.take_link(id)?);
-    Ok(())
+    Ok(attached)
 }
 
 /// `EINVAL`: a kernel without TCX does not know the attach type.

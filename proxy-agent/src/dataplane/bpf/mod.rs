@@ -13,7 +13,7 @@ use aya::Ebpf;
 use proxy_common::snat::PortPool;
 
 use self::{
-    attach::{Hook, TcAttach},
+    attach::{Attached, Hook, TcAttach},
     maps::MapError,
     node_maps::NodeMaps,
     object::{MapSizes, PinDir},
@@ -98,15 +98,11 @@ impl BpfDataplane {
         self.node_maps.write(&mut self.writer.maps)
     }
 
-    /// Attaches to every device that has no programs yet; one that fails does not stop the others.
-    fn attach_missing(&mut self, facts: &NodeFacts, wanted: BTreeMap<u32, Layer>) -> Result<(), ApplyError> {
+    /// Sees to it that every device has the programs; one that fails does not stop the others.
+    fn attach_all(&mut self, facts: &NodeFacts, wanted: BTreeMap<u32, Layer>) -> Result<(), ApplyError> {
         let mut failed = Vec::new();
         for (ifindex, layer) in wanted {
-            let Some(link) = facts
-                .links
-                .get(&ifindex)
-                .filter(|_| !self.attached.contains_key(&ifindex))
-            else {
+            let Some(link) = facts.links.get(&ifindex) else {
                 continue;
             };
             if let Err(error) = self.attach((ifindex, &link.name, layer)) {
@@ -121,18 +117,30 @@ impl BpfDataplane {
     }
 
     fn attach(&mut self, device: (u32, &str, Layer)) -> anyhow::Result<()> {
-        for hook in Hook::ALL {
-            attach::attach(
-                &mut self.object,
-                &self.options.pins,
-                self.options.tc_attach,
-                device,
-                hook,
-            )?;
-        }
         let (ifindex, name, layer) = device;
-        tracing::info!(interface = name, "serving an interface");
-        self.attached.insert(ifindex, layer);
+        let Options { pins, tc_attach, .. } = &self.options;
+        let mut is_new = false;
+        for hook in Hook::ALL {
+            is_new |= attach::attach(&mut self.object, pins, *tc_attach, device, hook)? == Attached::Anew;
+        }
+        match self.attached.insert(ifindex, layer) {
+            None => tracing::info!(interface = name, "serving an interface"),
+            Some(_) if is_new => tracing::warn!(
+                interface = name,
+                "somebody else has removed our programs; they are back"
+            ),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Once everything is served from here: packets would meet both versions' programs, the other one's first.
+    fn replace_other_versions(&self) -> anyhow::Result<()> {
+        if !self.attached.is_empty() && self.options.pins.remove_others()? {
+            tracing::warn!(
+                "removed the programs of another version, whose maps are of another layout; connections through it end"
+            );
+        }
         Ok(())
     }
 }
@@ -144,7 +152,9 @@ impl Dataplane for BpfDataplane {
         let applied = self.writer.apply_all(desired, self.snat_ports, Instant::now());
         ports?;
         node.map_err(anyhow::Error::from)?;
-        Ok(applied.map_err(anyhow::Error::from)?)
+        let applied = applied.map_err(anyhow::Error::from)?;
+        self.replace_other_versions()?;
+        Ok(applied)
     }
 
     fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
@@ -172,7 +182,7 @@ impl Dataplane for BpfDataplane {
             .retain(|ifindex, layer| wanted.get(ifindex) == Some(layer));
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
-        let attached = self.attach_missing(facts, wanted);
+        let attached = self.attach_all(facts, wanted);
         written.map_err(anyhow::Error::from)?;
         attached
     }

@@ -38,6 +38,8 @@ pub struct Runner<D, C = fn() -> Now> {
     node: Schedule,
     /// When the kernel is looked at next, and how long after that again.
     drift: (Option<Instant>, Duration),
+    /// So long after a pass over the node comes the next one.
+    attached: Duration,
     metrics: Metrics,
     clock: C,
 }
@@ -73,6 +75,7 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
                 ..intervals
             }),
             drift: (None, intervals.drift),
+            attached: intervals.attached,
             metrics,
             clock,
         }
@@ -175,7 +178,7 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
         match result {
             Ok(()) => {
                 self.warned.node.clear();
-                self.node.succeeded(now, pass, None);
+                self.node.succeeded(now, pass, Some(self.attached));
             }
             Err(error) => {
                 self.metrics.sync_failed();

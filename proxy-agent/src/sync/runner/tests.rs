@@ -23,6 +23,7 @@ const INTERVALS: Intervals = Intervals {
     retry: Duration::from_secs(1),
     full: Duration::from_secs(3_600),
     drift: Duration::from_secs(300),
+    attached: Duration::from_secs(1_800),
 };
 
 /// What the clock on the wall shows at first.
@@ -243,6 +244,13 @@ fn a_look_at_the_kernel_that_fails_leads_to_a_full_pass() {
         scene.wait(INTERVALS.drift),
         [Asked::Drift, Asked::Node, Asked::All(0)]
     );
+}
+
+#[test]
+fn programs_are_seen_to_again_and_again_without_any_event() {
+    let mut scene = Scene::at_rest();
+    let asked = scene.wait(INTERVALS.attached);
+    assert_eq!(asked.iter().filter(|asked| **asked == Asked::Node).count(), 1);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! ```text
 //! control_plane ─┬─ memory ─▶ worker (one process a size)   objects already in memory → maps in the kernel
 //!                └─ api ─▶ harness::apiserver, the agent    API server → agent → maps in the kernel
+//! datapath ──────┬─ twins ─▶ harness::topology              the same cluster without proxy, with us, with kube-proxy
+//!                ├─ rounds ─▶ load                          connections, requests, bytes through each of them in turn
+//!                └─ programs                                what the kernel says about our programs
 //!                                │
 //!                          figures ◀─ targets
 //!                                │
@@ -10,15 +13,24 @@
 //! ```
 
 mod control_plane;
+mod datapath;
 mod figures;
+mod fill;
+mod progress;
 mod report;
 mod stats;
 mod targets;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use harness::signals;
+
+use figures::Figures;
 
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -30,7 +42,21 @@ struct Cli {
 #[derive(Subcommand)]
 enum Bench {
     /// How long the agent takes to follow the cluster, and what that costs.
-    ControlPlane(Options),
+    ControlPlane {
+        /// Only this part.
+        #[arg(long, value_enum)]
+        part: Option<Part>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// What packets pay for Services, beside the same without any proxy and with kube-proxy.
+    Datapath {
+        /// Begins the random order in which the proxies take turns; printed, so that a run can be repeated.
+        #[arg(long)]
+        seed: Option<u64>,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Serves one size for `control-plane`, by commands on standard input.
     #[command(hide = true)]
     Worker {
@@ -45,17 +71,17 @@ struct Options {
     #[arg(long)]
     check: bool,
 
-    /// Where the figures are written as JSON.
-    #[arg(long, value_name = "FILE", default_value = "target/bench/control-plane.json")]
-    json: PathBuf,
-
-    /// Only this part.
-    #[arg(long, value_enum)]
-    part: Option<Part>,
+    /// Where the figures are written as JSON [default: target/bench/, with the name of what is measured].
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 
     /// Small clusters and few rounds: shows that the benchmark works, and nothing else.
     #[arg(long, conflicts_with = "check")]
     quick: bool,
+
+    /// Measure nothing, take the figures of an earlier run from its JSON.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "json"])]
+    from: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +95,10 @@ enum Part {
 fn main() -> ExitCode {
     match run(Cli::parse().bench) {
         Ok(code) => code,
+        Err(error) if error.is::<signals::Interrupted>() => {
+            eprintln!("\nbench: {error}; everything is taken down");
+            ExitCode::from(130)
+        }
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
@@ -77,19 +107,39 @@ fn main() -> ExitCode {
 }
 
 fn run(bench: Bench) -> Result<ExitCode> {
-    let options = match bench {
-        Bench::ControlPlane(options) => options,
-        Bench::Worker { services } => {
-            return control_plane::worker::run(services).map(|()| ExitCode::SUCCESS);
-        }
-    };
-    let figures = control_plane::run(options.quick, options.part)?;
-    report::print(&figures);
-    report::write(&figures, &options.json)?;
-    let missed = report::missed(&figures);
-    if !options.check || missed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    match bench {
+        Bench::Worker { services } => control_plane::worker::run(services).map(|()| ExitCode::SUCCESS),
+        Bench::ControlPlane { part, options } => options.report("control-plane", report::print, |quick| {
+            control_plane::run(quick, part)
+        }),
+        Bench::Datapath { seed, options } => options.report("datapath", datapath::print, |quick| {
+            signals::catch()?;
+            datapath::run(quick, seed)
+        }),
     }
-    missed.iter().for_each(|line| eprintln!("missed: {line}"));
-    Ok(ExitCode::FAILURE)
+}
+
+impl Options {
+    fn report(
+        &self,
+        name: &str,
+        print: impl FnOnce(&Figures),
+        measure: impl FnOnce(bool) -> Result<Figures>,
+    ) -> Result<ExitCode> {
+        let figures = match &self.from {
+            Some(file) => report::read(file)?,
+            None => measure(self.quick)?,
+        };
+        print(&figures);
+        if self.from.is_none() {
+            let default = || Path::new("target/bench").join(name).with_extension("json");
+            report::write(&figures, &self.json.clone().unwrap_or_else(default))?;
+        }
+        let missed = report::missed(&figures);
+        if !self.check || missed.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        missed.iter().for_each(|line| eprintln!("missed: {line}"));
+        Ok(ExitCode::FAILURE)
+    }
 }

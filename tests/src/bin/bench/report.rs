@@ -15,28 +15,36 @@ pub(crate) fn print(figures: &Figures) {
         .set_header(["WHAT", "SERVICES", "MEDIAN", "P99", "UNIT", "TARGET"]);
     table.add_rows(figures.rows.iter().map(cells));
     println!("{}", table.trim_fmt());
+    print_skipped(figures);
+}
+
+/// Prints what is missing in the table.
+pub(crate) fn print_skipped(figures: &Figures) {
     for skipped in &figures.skipped {
         println!("not measured: {skipped}");
     }
 }
 
 fn cells(figure: &Figure) -> [String; 6] {
-    let target = match (figure.target, figure.is_missed()) {
-        (None, _) => String::new(),
-        (Some(target), false) => format!("< {target} met"),
-        (Some(target), true) => format!("< {target} MISSED"),
-    };
     [
         figure.what.clone(),
         figure.size.clone(),
         number(figure.value),
         figure.p99.map(number).unwrap_or_default(),
-        figure.unit.to_owned(),
-        target,
+        figure.unit.clone(),
+        verdict(figure),
     ]
 }
 
-fn number(value: f64) -> String {
+/// The target and whether it is met; nothing without one.
+pub(crate) fn verdict(figure: &Figure) -> String {
+    let word = if figure.is_missed() { "MISSED" } else { "met" };
+    let target = figure.target.map(|target| format!("{} {word}", target.sign()));
+    target.unwrap_or_default()
+}
+
+/// With as many decimals as a reader wants.
+pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         at_least if at_least >= 100.0 => 0,
         at_least if at_least >= 10.0 => 1,
@@ -59,13 +67,34 @@ pub(crate) fn write(figures: &Figures, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads what [`write()`] has written.
+pub(crate) fn read(path: &Path) -> Result<Figures> {
+    let read = || Ok::<_, anyhow::Error>(serde_json::from_str(&fs::read_to_string(path)?)?);
+    read().with_context(|| format!("cannot read figures from {}", path.display()))
+}
+
 /// A line for each target that was missed.
 pub(crate) fn missed(figures: &Figures) -> Vec<String> {
     let line = |figure: &Figure| {
         let target = figure.target.filter(|_| figure.is_missed())?;
-        let Figure { what, size, unit, .. } = figure;
+        let Figure {
+            what,
+            size,
+            unit,
+            proxy,
+            ..
+        } = figure;
+        let whose = proxy
+            .as_ref()
+            .map(|proxy| format!("{proxy}: "))
+            .unwrap_or_default();
+        let unit = if unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {unit}")
+        };
         Some(format!(
-            "{what}, {size} Services: {} {unit}, should be below {target} {unit}",
+            "{whose}{what}, {size} Services: {}{unit}, should be {target}{unit}",
             number(figure.value)
         ))
     };
@@ -75,16 +104,18 @@ pub(crate) fn missed(figures: &Figures) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Bound;
 
     fn figures() -> Figures {
         let row = |value| Figure::new("one endpoint changed", "10000", value, "ms");
         let below_five = |value| Figure {
-            target: Some(5.0),
+            target: Some(Bound::Below(5.0)),
             ..row(value)
         };
         Figures {
             kernel: "6.18".to_owned(),
             cpus: 2,
+            notes: Vec::new(),
             rows: vec![below_five(4.0), row(7.0), below_five(12.5)],
             skipped: Vec::new(),
         }
@@ -99,13 +130,27 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_of_one_proxy_is_named_with_the_proxy_and_without_a_unit() {
+        let mut figures = figures();
+        figures.rows = vec![Figure {
+            target: Some(Bound::AtLeast(0.95)),
+            ..Figure::new("CRR of bare", "10", 0.9, "").of("kube-portal")
+        }];
+        assert_eq!(
+            missed(&figures),
+            ["kube-portal: CRR of bare, 10 Services: 0.90, should be at least 0.95"]
+        );
+    }
+
+    #[test]
     fn the_json_has_every_row_with_its_target() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/figures.json");
         write(&figures(), &path).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));
-        assert_eq!(json["rows"][2]["target"], 5.0);
+        assert_eq!(json["rows"][2]["target"]["below"], 5.0);
         assert_eq!(json["rows"][1]["target"], serde_json::Value::Null);
+        assert_eq!(read(&path).unwrap().rows, figures().rows);
     }
 }

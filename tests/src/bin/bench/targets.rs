@@ -1,6 +1,6 @@
-//! What the figures should stay below.
+//! What the figures of the control plane should stay below.
 
-use crate::figures::Figure;
+use crate::figures::{Bound, Figure};
 
 /// One promise.
 struct Target {
@@ -46,7 +46,7 @@ pub(crate) fn set(rows: &mut [Figure]) {
         let own = TARGETS
             .iter()
             .find(|target| target.what == row.what && target.size.is_none_or(|size| size == row.size));
-        row.target = own.map(|target| target.below);
+        row.target = own.map(|target| Bound::Below(target.below));
     }
 }
 
@@ -78,10 +78,16 @@ mod tests {
     fn a_target_is_for_the_size_that_it_names_or_for_any() {
         let mut rows = ["1000", "10000"].map(|size| row("cold start", size));
         set(&mut rows);
-        assert_eq!(rows.each_ref().map(|row| row.target), [None, Some(2_000.0)]);
+        assert_eq!(
+            rows.each_ref().map(|row| row.target),
+            [None, Some(Bound::Below(2_000.0))]
+        );
         let mut rows = ["1000", "10000"].map(|size| row("one endpoint changed", size));
         set(&mut rows);
-        assert_eq!(rows.each_ref().map(|row| row.target), [Some(5.0); 2]);
+        assert_eq!(
+            rows.each_ref().map(|row| row.target),
+            [Some(Bound::Below(5.0)); 2]
+        );
     }
 
     #[test]

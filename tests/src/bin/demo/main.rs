@@ -15,12 +15,12 @@ mod paint;
 mod picture;
 mod scale;
 mod shares;
-mod signals;
 mod stage;
 
 use std::{env, process::ExitCode, time::Instant};
 
 use anyhow::{Result, bail};
+use harness::signals;
 
 use stage::Stage;
 

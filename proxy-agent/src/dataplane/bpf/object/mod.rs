@@ -159,11 +159,34 @@ impl PinDir {
             .context("cannot protect the pin directory")
     }
 
-    /// Removes every pin, and the directories. What was never there is no error.
+    /// Where versions of another layout have pinned what they have left behind.
+    fn others(&self) -> Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("cannot list {}", self.root.display()))?,
+        };
+        let paths: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut paths = paths.with_context(|| format!("cannot list {}", self.root.display()))?;
+        paths.retain(|path| is_version(path) && *path != self.version());
+        Ok(paths)
+    }
+
+    /// Removes what versions of another layout have pinned, which detaches their programs. Tells whether there was any.
+    ///
+    /// # Errors
+    /// When something can't be removed.
+    pub fn remove_others(&self) -> Result<bool> {
+        let others = self.others()?;
+        others.iter().try_for_each(|path| remove_dir_all(path))?;
+        Ok(!others.is_empty())
+    }
+
+    /// Removes every pin of any version, and the directories. What was never there is no error.
     ///
     /// # Errors
     /// When something can't be removed.
     pub fn remove(&self) -> Result<()> {
+        self.remove_others()?;
         remove_dir_all(&self.version())?;
         match fs::remove_dir(&self.root) {
             Err(error)
@@ -179,6 +202,13 @@ impl PinDir {
             _ => Ok(()),
         }
     }
+}
+
+/// `v` and a number.
+fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix('v'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 fn remove_dir_all(dir: &Path) -> Result<()> {

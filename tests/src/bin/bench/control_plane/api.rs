@@ -16,9 +16,15 @@ use harness::{
 };
 use serde_json::json;
 
-use super::{Plan, fill, memory, progress, row, watch::Watched, writer::Writer};
+use super::{
+    Plan, memory, objects, row,
+    watch::Watched,
+    writer::{self, Writer},
+};
 use crate::{
     figures::Figure,
+    fill,
+    progress::progress,
     stats::{median, p99},
 };
 
@@ -42,7 +48,7 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": one.host.name}});
     server.admin().apply(&node)?;
     let filled = Instant::now();
-    fill::fill(server.admin(), plan.api_services)?;
+    fill(server.admin(), plan.api_services)?;
     let filled = filled.elapsed();
 
     progress("API server: starting the agent");
@@ -65,6 +71,15 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
     let peak = memory::peak(&process.to_string())?;
     rows.push(rows_of("agent: peak memory", peak, "MiB"));
     Ok(Some(rows))
+}
+
+fn fill(admin: &Client, services: u32) -> Result<()> {
+    let namespaces: Vec<_> = (0..services.min(50))
+        .map(|index| objects::name(index).namespace.to_string())
+        .collect();
+    fill::fill(admin, &namespaces, &(0..services), |index| {
+        [writer::service(index), writer::slice(index)]
+    })
 }
 
 /// From `start` until the agent says that its first pass is done; what the map holds has to agree.

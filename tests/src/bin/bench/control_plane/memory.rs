@@ -8,9 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{Plan, progress, row, system_calls};
+use super::{Plan, row, system_calls};
 use crate::{
     figures::Figure,
+    progress::progress,
     stats::{median, p99},
 };
 

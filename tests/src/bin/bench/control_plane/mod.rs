@@ -1,7 +1,6 @@
 //! How fast the maps follow the cluster.
 
 mod api;
-mod fill;
 mod memory;
 mod objects;
 mod system_calls;
@@ -9,16 +8,12 @@ mod watch;
 pub(crate) mod worker;
 mod writer;
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    thread,
-};
-
 use anyhow::Result;
 
 use crate::{
     Part,
     figures::{Figure, Figures},
+    progress::progress,
     targets,
 };
 
@@ -74,28 +69,9 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
     progress("");
     targets::set(&mut rows);
     skipped.extend(targets::without_row(&rows));
-    Ok(Figures {
-        kernel: nix::sys::utsname::uname()?
-            .release()
-            .to_string_lossy()
-            .into_owned(),
-        cpus: thread::available_parallelism()?.get(),
-        rows,
-        skipped,
-    })
+    Figures::of_this_machine(rows, skipped)
 }
 
-/// One line that replaces the one before, on a terminal; else a line of its own. An empty one at the end.
-fn progress(text: &str) {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{text}");
-        // A line that is not shown yet is no loss.
-        let _ = io::stderr().flush();
-    } else if !text.is_empty() {
-        eprintln!("{text}");
-    }
-}
-
-fn row(what: &str, services: u32, value: f64, unit: &'static str) -> Figure {
+fn row(what: &str, services: u32, value: f64, unit: &str) -> Figure {
     Figure::new(what, &services.to_string(), value, unit)
 }

@@ -15,7 +15,7 @@ use crate::wait;
 
 /// Killed on drop; the end of its log is printed when the thread panics.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -23,7 +23,11 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command`, which logs to `<directory>/<name>.log`.
-    pub(super) fn start(name: &'static str, command: &mut Command, directory: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// There is no such program, or the log cannot be written.
+    pub fn start(name: &'static str, command: &mut Command, directory: &Path) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log)?;
         // A group of its own: Ctrl-C in a terminal is for whoever started us, who then ends it in order.
@@ -37,11 +41,11 @@ impl Process {
     }
 
     /// Calls `probe` until it succeeds, or the process ends, or `limit` is over.
-    pub(super) fn wait_until<T>(
-        &mut self,
-        limit: Duration,
-        mut probe: impl FnMut() -> Result<T>,
-    ) -> Result<T> {
+    ///
+    /// # Errors
+    ///
+    /// Not in time, or the process has ended.
+    pub fn wait_until<T>(&mut self, limit: Duration, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
         let name = self.name;
         wait::until(name, limit, || match self.alive() {
             Ok(()) => probe().map(Ok),
@@ -51,8 +55,12 @@ impl Process {
         .with_context(|| format!("{name} does not get ready"))
     }
 
-    /// An error if it has ended.
-    pub(super) fn alive(&mut self) -> Result<()> {
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    ///
+    /// It has ended; the end of its log is in the message.
+    pub fn alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!(
                 "{} ended ({status}); its log ends with:\n{}",

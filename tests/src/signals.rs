@@ -1,4 +1,4 @@
-//! Ctrl-C and friends end the demo in order instead of at once.
+//! Ctrl-C and friends end a program in order instead of at once.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// The user wants to stop.
 #[derive(Debug)]
-pub(crate) struct Interrupted;
+pub struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,7 +27,11 @@ extern "C" fn remember(_: nix::libc::c_int) {
 }
 
 /// From here on signals are only remembered.
-pub(crate) fn catch() -> Result<()> {
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub fn catch() -> Result<()> {
     let action = SigAction::new(
         SigHandler::Handler(remember),
         SaFlags::SA_RESTART,
@@ -41,7 +45,11 @@ pub(crate) fn catch() -> Result<()> {
 }
 
 /// Fails with [`Interrupted`] once a signal came. Called between any two steps that take long.
-pub(crate) fn check() -> Result<()> {
+///
+/// # Errors
+///
+/// [`Interrupted`].
+pub fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {
         return Err(Interrupted.into());
     }

@@ -1,4 +1,4 @@
-module kube-portal/tests/apiserver/kube-apiserver
+module kube-portal/tests/apiserver/kubernetes
 
 go 1.26.0
 

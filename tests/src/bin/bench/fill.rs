@@ -1,34 +1,54 @@
 //! Many objects for the API server.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use anyhow::Result;
-use harness::apiserver::{Client, api};
+use harness::{
+    apiserver::{Client, api},
+    signals,
+};
 use kube::{api::PostParams, core::DynamicObject};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{objects, progress, writer};
+use crate::progress::progress;
 
 /// Requests at a time.
 const PARALLEL: u32 = 16;
 
-/// Creates so many Services with their slices.
-pub(super) fn fill(admin: &Client, services: u32) -> Result<()> {
+/// What there is of one Service.
+pub(crate) type Documents = fn(u32) -> [Value; 2];
+
+/// Creates these namespaces of Kubernetes, and the documents of each Service in `range`.
+pub(crate) fn fill(
+    admin: &Client,
+    namespaces: &[String],
+    range: &Range<u32>,
+    documents: Documents,
+) -> Result<()> {
     admin.session(async |client| {
-        for index in 0..services.min(50) {
-            let name = objects::name(index).namespace;
+        for name in namespaces {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             create(&client, &namespace).await?;
         }
         let done = Arc::new(AtomicU32::new(0));
         let mut workers = JoinSet::new();
         for worker in 0..PARALLEL {
-            let share = (worker..services).step_by(PARALLEL as usize);
-            workers.spawn(fill_share(client.clone(), share, services, Arc::clone(&done)));
+            let share = (range.start + worker..range.end).step_by(PARALLEL as usize);
+            let all = range.end - range.start;
+            workers.spawn(fill_share(
+                client.clone(),
+                share,
+                documents,
+                all,
+                Arc::clone(&done),
+            ));
         }
         while let Some(result) = workers.join_next().await {
             result??;
@@ -40,12 +60,15 @@ pub(super) fn fill(admin: &Client, services: u32) -> Result<()> {
 async fn fill_share(
     client: kube::Client,
     share: impl Iterator<Item = u32>,
+    documents: Documents,
     all: u32,
     done: Arc<AtomicU32>,
 ) -> Result<()> {
     for index in share {
-        create(&client, &writer::service(index)).await?;
-        create(&client, &writer::slice(index)).await?;
+        signals::check()?;
+        for document in documents(index) {
+            create(&client, &document).await?;
+        }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of((all / 10).max(1)) {
             progress(&format!("API server: {done} of {all} Services created"));

@@ -1,0 +1,158 @@
+//! The real kube-proxy on a node: whom kube-portal is compared with.
+
+mod backend;
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+
+use crate::{netns::NetNs, process::Process, signals, topology::Host};
+pub use backend::Backend;
+
+/// Names the directory that it is in; `cargo xtask` sets it.
+const VARIABLE: &str = "KUBE_PORTAL_APISERVER_DIR";
+/// How long it may take to write the rules of ten thousand Services.
+const PATIENCE: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How it does it: its `--proxy-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By iptables rules.
+    Iptables,
+    /// By nftables rules.
+    Nftables,
+}
+
+/// A running kube-proxy. It is killed on drop; its rules go with the node's namespace.
+#[derive(Debug)]
+pub struct KubeProxy {
+    mode: Mode,
+    backend: Backend,
+    ns: Arc<NetNs>,
+    process: Process,
+}
+
+/// Whom a kube-proxy serves, and how it gets to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The program.
+    pub binary: &'a Path,
+    /// The API server.
+    pub kubeconfig: &'a Path,
+    /// Where it keeps its log.
+    pub directory: &'a Path,
+    /// Addresses of pods: its `--cluster-cidr`.
+    pub pods: &'a str,
+}
+
+/// The program, if it has been built.
+#[must_use]
+pub fn find() -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(VARIABLE)?).join("kube-proxy");
+    path.is_file().then_some(path)
+}
+
+impl KubeProxy {
+    /// Starts it on `node`, of which the API server has a Node object of that name with its addresses.
+    ///
+    /// It leaves alone what is not the node's own: the size of the machine's conntrack table, and how soon the kernel would kill it
+    /// for memory.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written to.
+    pub fn start(mode: Mode, node: &Host, setup: Setup<'_>) -> Result<Self> {
+        let directory = setup
+            .directory
+            .join(format!("kube-proxy-{}-{}", mode.flag(), node.name));
+        fs::create_dir_all(&directory)?;
+        let backend = Backend::choose(mode, &directory)?;
+        let mut command = node.ns.command(setup.binary);
+        command
+            .arg("--kubeconfig")
+            .arg(setup.kubeconfig)
+            .args(["--hostname-override", &node.name])
+            .args(["--proxy-mode", mode.flag(), "--cluster-cidr", setup.pods])
+            .args([
+                "--conntrack-max-per-core=0",
+                "--conntrack-min=0",
+                "--oom-score-adj=0",
+            ])
+            .env("PATH", backend.path());
+        let process = Process::start("kube-proxy", &mut command, &directory)?;
+        Ok(Self {
+            mode,
+            backend,
+            ns: Arc::clone(&node.ns),
+            process,
+        })
+    }
+
+    /// Waits until its rules name all of these ClusterIPs.
+    ///
+    /// # Errors
+    ///
+    /// Not in time, or it has ended, or the user does not want to wait.
+    pub fn wait_for(&mut self, cluster_ips: &[IpAddr]) -> Result<()> {
+        let (ns, backend, mode) = (&self.ns, &self.backend, self.mode);
+        self.process.wait_until(PATIENCE, || {
+            if let Err(interrupted) = signals::check() {
+                return Ok(Err(interrupted));
+            }
+            // Reading all rules takes the processor from who writes them.
+            thread::sleep(PAUSE);
+            match first_missing(&backend.rules(mode, ns)?, cluster_ips) {
+                Some(missing) => bail!("no rule for {missing}"),
+                None => Ok(Ok(())),
+            }
+        })?
+    }
+
+    /// What its rules are written with, as in `iptables v1.8.9 (legacy)`.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed.
+    pub fn backend(&self) -> Result<String> {
+        self.backend.version(self.mode)
+    }
+}
+
+impl Mode {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
+/// The first of the addresses that `rules` do not have.
+fn first_missing(rules: &str, addresses: &[IpAddr]) -> Option<IpAddr> {
+    let is_between = |character: char| !character.is_ascii_hexdigit() && !":.".contains(character);
+    let words: BTreeSet<&str> = rules.split(is_between).collect();
+    let is_missing = |address: &&IpAddr| !words.contains(address.to_string().as_str());
+    addresses.iter().find(is_missing).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_not_found_as_part_of_a_longer_one() {
+        let rules = "-A KUBE-SERVICES -d 10.96.1.10/32 -p tcp\n110.96.1.1 . tcp\n";
+        let (there, not_there) = ("10.96.1.10".parse().unwrap(), "10.96.1.1".parse().unwrap());
+        assert_eq!(first_missing(rules, &[there]), None);
+        assert_eq!(first_missing(rules, &[there, not_there]), Some(not_there));
+    }
+}

@@ -1,0 +1,137 @@
+//! What packets pay for Services. Without kube-proxy, which needs an API server that takes longer to start than all of this.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::LazyLock,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+const PATHS: [&str; 6] = [
+    "pod → local pod",
+    "pod → remote pod",
+    "pod → ClusterIP → local pod",
+    "pod → ClusterIP → remote pod",
+    "outside → NodePort → local pod",
+    "outside → NodePort → remote pod",
+];
+const METRICS: [&str; 5] = ["CRR", "connect, median", "connect, p99", "RR", "throughput"];
+const PROGRAMS: [&str; 2] = ["tc_ingress", "tc_egress"];
+
+/// Of one run for all tests.
+static FIGURES: LazyLock<Value> = LazyLock::new(quick_run);
+
+#[test]
+fn the_smallest_run_measures_every_path_with_and_without_us_and_says_what_it_left_out() {
+    let expected: BTreeSet<String> = PATHS
+        .iter()
+        .flat_map(|path| {
+            let metrics = METRICS.iter().flat_map(move |metric| {
+                let what = format!("{path}: {metric}");
+                [
+                    format!("bare: {what}"),
+                    format!("kube-portal: {what}"),
+                    format!("kube-portal: {what} of bare"),
+                ]
+            });
+            let programs = PROGRAMS.iter().flat_map(move |program| {
+                ["established packet", "packet of CRR"]
+                    .map(|packet| format!("kube-portal: {program}: {path}, {packet}"))
+            });
+            metrics.chain(programs)
+        })
+        .chain(PROGRAMS.map(|program| format!("kube-portal: {program}: verified instructions")))
+        .chain(["kube-portal: the kernel's measuring itself, taken off".to_owned()])
+        .collect();
+    let rows = FIGURES["rows"].as_array().unwrap();
+    let measured: BTreeSet<String> = rows.iter().map(name).collect();
+    assert_eq!(measured, expected);
+    for row in rows {
+        assert!(row["value"].as_f64() > Some(0.0), "{row}");
+    }
+    let skipped = FIGURES["skipped"].to_string();
+    assert!(skipped.contains("beside kube-proxy"), "{skipped}");
+    assert!(FIGURES["notes"].to_string().contains("--seed "), "{}", *FIGURES);
+}
+
+#[test]
+fn each_missed_target_is_named_and_the_run_fails_by_it_and_by_nothing_else() {
+    let mut figures = FIGURES.clone();
+    for row in figures["rows"].as_array_mut().unwrap() {
+        // `{"at_least": 0.95}`: a value at the bound is met.
+        if let Some(bound) = row["target"]
+            .as_object()
+            .and_then(|target| target.values().next().cloned())
+        {
+            row["value"] = bound;
+        }
+    }
+    let met = check(&figures);
+    assert!(met.status.success(), "{met:?}");
+
+    let rows = figures["rows"].as_array_mut().unwrap();
+    let what = "outside → NodePort → remote pod: CRR of bare";
+    rows.iter_mut().find(|row| row["what"] == what).unwrap()["value"] = 0.9.into();
+    let missed = check(&figures);
+    assert_eq!(missed.status.code(), Some(1), "{missed:?}");
+    assert_eq!(
+        String::from_utf8(missed.stderr).unwrap(),
+        format!("missed: kube-portal: {what}, 10 Services: 0.90, should be at least 0.95\n")
+    );
+}
+
+#[test]
+fn an_interrupted_run_takes_everything_down() {
+    let mut bench = bench().arg("--quick").stderr(Stdio::piped()).spawn().unwrap();
+    let process = Pid::from_raw(bench.id().try_into().unwrap());
+    let mut log = BufReader::new(bench.stderr.take().unwrap()).lines();
+    let mut until = |text: &str| log.by_ref().map(Result::unwrap).find(|line| line.contains(text));
+    assert!(until("round 1 of").is_some());
+    assert!(!namespaces(process).is_empty());
+    kill(process, Signal::SIGINT).unwrap();
+    assert!(until("interrupted").is_some());
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    assert_eq!(namespaces(process), [""; 0]);
+}
+
+fn namespaces(process: Pid) -> Vec<String> {
+    let names = fs::read_dir("/run/netns").unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(&format!("kp-{process}-")))
+        .collect()
+}
+
+fn name(row: &Value) -> String {
+    let text = |field: &str| row[field].as_str().unwrap();
+    format!("{}: {}", text("proxy"), text("what"))
+}
+
+fn quick_run() -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("figures.json");
+    let output = bench().args(["--quick", "--json"]).arg(&json).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
+}
+
+fn check(figures: &Value) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let json: &Path = &directory.path().join("figures.json");
+    fs::write(json, figures.to_string()).unwrap();
+    bench().args(["--check", "--from"]).arg(json).output().unwrap()
+}
+
+fn bench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.arg("datapath").env_remove("KUBE_PORTAL_APISERVER_DIR");
+    command
+}
