@@ -28,7 +28,7 @@ wire_struct! {
         address: A,
         /// Seconds of CLOCK_MONOTONIC.
         seen: u32,
-        /// 0: it has gone on. 1: it is gone. 2: it has gone on to the bridge itself, whose port the device is.
+        /// Bits. 1: it is gone. 2: it was addressed to the bridge whose port the device is. 4: it was marked.
         fate: u32,
     }
 }
@@ -154,21 +154,41 @@ impl<A: Copy> Fragment<A> {
     #[must_use]
     #[inline(always)]
     pub const fn is_dropped(&self) -> bool {
-        self.fate == 1
+        self.fate & 1 != 0
     }
 
     /// The first fragment was addressed to the bridge whose port it came to.
     #[must_use]
     #[inline(always)]
     pub const fn sent_up(self) -> Self {
-        Self { fate: 2, ..self }
+        Self {
+            fate: self.fate | 2,
+            ..self
+        }
     }
 
     /// Whether later fragments are to be, too.
     #[must_use]
     #[inline(always)]
     pub const fn is_sent_up(&self) -> bool {
-        self.fate == 2
+        self.fate & 2 != 0
+    }
+
+    /// The first fragment was marked as one of a masqueraded flow.
+    #[must_use]
+    #[inline(always)]
+    pub const fn marked(self) -> Self {
+        Self {
+            fate: self.fate | 4,
+            ..self
+        }
+    }
+
+    /// Whether later fragments are to be, too.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_marked(&self) -> bool {
+        self.fate & 4 != 0
     }
 
     /// The address that later fragments get.

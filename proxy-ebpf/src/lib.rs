@@ -15,6 +15,7 @@
 //! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
 //! A reply that a bridge would carry from pod to pod is sent up to the node's stack (bridge).
 //! ICMP errors are translated as the packets that they are about.
+//! Later fragments get the address of the first one, and IPv6 extension headers are looked through (uncommon, chain, fragment).
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod hooks;

@@ -14,10 +14,24 @@ pub(crate) fn set<A: Copy + Eq>(ctx: &TcContext, flow: &Flow<A>) {
     if flags.has(FlowFlags::REQUEST) && !flags.has(FlowFlags::MASQUERADED) {
         return;
     }
+    put(ctx);
+}
+
+/// Marks a packet of such a flow.
+#[inline(always)]
+pub(crate) fn put(ctx: &TcContext) {
     let Some(settings) = SETTINGS.get(0) else { return };
     if settings.forward_mark() != 0 {
         write(ctx, read(ctx) | settings.forward_mark());
     }
+}
+
+/// Whether a packet is marked.
+#[inline(always)]
+pub(crate) fn is_set(ctx: &TcContext) -> bool {
+    SETTINGS
+        .get(0)
+        .is_some_and(|settings| read(ctx) & settings.forward_mark() != 0)
 }
 
 /// Takes the bit away at egress: whatever is around the packet next, such as a tunnel, is not to be masqueraded for it.
@@ -25,9 +39,14 @@ pub(crate) fn set<A: Copy + Eq>(ctx: &TcContext, flow: &Flow<A>) {
 pub(crate) fn clear(ctx: &TcContext) {
     let mark = read(ctx);
     // Packets without any mark, which is most of them, do not pay for the look-up.
-    if mark == 0 {
-        return;
+    if mark != 0 {
+        without_the_bit(ctx, mark);
     }
+}
+
+/// Not inlined: the verifier would follow what comes next for each way through this.
+#[inline(never)]
+fn without_the_bit(ctx: &TcContext, mark: u32) {
     let Some(settings) = SETTINGS.get(0) else { return };
     if mark & settings.forward_mark() != 0 {
         write(ctx, mark & !settings.forward_mark());

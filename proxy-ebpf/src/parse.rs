@@ -13,19 +13,50 @@ pub struct Packet<'a, A> {
     pub tuple: &'a FlowKey<A>,
     /// TCP flags, none for UDP.
     pub flags: TcpFlags,
-    /// Where the IP header is.
-    pub l3: usize,
-    /// Where the transport header is.
-    pub l4: usize,
+    l3: u16,
+    l4: u16,
     /// The IPv4 header's checksum, zero for IPv6.
     pub check: [u8; 2],
 }
 
-impl<A: Copy> Packet<'_, A> {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "headers are at most a few KiB from the start"
+)]
+impl<'a, A: Copy> Packet<'a, A> {
+    /// Small, because it lies on the hook's stack.
+    #[inline(always)]
+    pub(crate) const fn new(
+        tuple: &'a FlowKey<A>,
+        flags: u8,
+        (l3, l4): (usize, usize),
+        check: [u8; 2],
+    ) -> Self {
+        Self {
+            tuple,
+            flags: TcpFlags(flags),
+            l3: l3 as u16,
+            l4: l4 as u16,
+            check,
+        }
+    }
+
+    /// Where the IP header is.
+    #[inline(always)]
+    pub(crate) const fn l3(&self) -> usize {
+        self.l3 as usize
+    }
+
+    /// Where the transport header is.
+    #[inline(always)]
+    pub(crate) const fn l4(&self) -> usize {
+        self.l4 as usize
+    }
+
     /// Where the transport header's checksum is.
     #[inline(always)]
     pub(crate) const fn transport_check(&self) -> usize {
-        self.l4 + transport_check(self.tuple.protocol())
+        self.l4() + transport_check(self.tuple.protocol())
     }
 }
 
@@ -132,13 +163,7 @@ pub(crate) fn transport<'a, F: Family>(
         .ok_or(Skip::Truncated)?;
     // SAFETY: `fill` has set the protocol, and all four loads succeeded.
     let tuple = unsafe { place.assume_init_ref() };
-    Ok(Packet {
-        tuple,
-        flags: TcpFlags(flags),
-        l3,
-        l4,
-        check,
-    })
+    Ok(Packet::new(tuple, flags, (l3, l4), check))
 }
 
 /// RFC 791, up to the addresses.
@@ -288,14 +313,14 @@ mod tests {
             (destination.0.to_ip().to_string(), destination.1.get()),
             ("10.96.0.10".into(), 53)
         );
-        assert_eq!((parsed.flags.0, parsed.check, parsed.l4), (2, [0xab, 0xcd], 20));
+        assert_eq!((parsed.flags.0, parsed.check, parsed.l4()), (2, [0xab, 0xcd], 20));
     }
 
     #[test]
     fn ipv4_options_move_the_transport_header() {
         let parsed = parse::<V4>(&ipv4(TCP, 10)[..]).expect("a packet");
         assert_eq!(
-            (parsed.l4, parsed.tuple.destination().1.get(), parsed.flags.0),
+            (parsed.l4(), parsed.tuple.destination().1.get(), parsed.flags.0),
             (60, 53, 2)
         );
     }

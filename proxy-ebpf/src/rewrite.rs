@@ -103,7 +103,7 @@ fn ports<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>, put: [Port
     if old == put {
         return Ok(());
     }
-    ctx.skb.store(packet.l4, &put, 0)?;
+    ctx.skb.store(packet.l4(), &put, 0)?;
     let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
     add_to_checksum(ctx, at, Port::csum_diff(old, put), rules)
 }
@@ -151,7 +151,7 @@ pub(crate) fn store_ipv4(
     bytes[..2].copy_from_slice(&csum::replace(packet.check, old.csum_diff(put)));
     bytes[2..6].copy_from_slice(source.as_bytes());
     bytes[6..].copy_from_slice(destination.as_bytes());
-    ctx.skb.store(packet.l3 + 10, &bytes, 0)
+    ctx.skb.store(packet.l3() + 10, &bytes, 0)
 }
 
 /// Stores one address: an IPv6 header has no checksum.
@@ -166,5 +166,5 @@ pub(crate) fn store_ipv6(
         Side::Source => 8,
         Side::Destination => 24,
     };
-    ctx.skb.store(packet.l3 + offset, &put, 0)
+    ctx.skb.store(packet.l3() + offset, &put, 0)
 }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Counter, FlowKey, TCP, tcp_state::TcpFlags};
+use proxy_common::{Counter, FlowKey, TCP};
 
 use crate::{
     Family,
@@ -24,7 +24,7 @@ pub(crate) fn packet<'a, F: Family>(
     ctx: &TcContext,
     l3: usize,
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
-    mark: &mut FirstFragment,
+    first: &mut FirstFragment,
     side: Side,
 ) -> Result<Packet<'a, F::Address>, Verdict> {
     match read::<F>(ctx, l3, place.as_mut_ptr(), side) {
@@ -42,14 +42,9 @@ pub(crate) fn packet<'a, F: Family>(
     } else {
         0
     };
-    mark.set(chain.header.fragment != 0);
-    Ok(Packet {
-        tuple,
-        flags: TcpFlags(flags),
-        l3,
-        l4,
-        check: if F::IPV6 { [0; 2] } else { chain.header.check },
-    })
+    first.set(chain.header.fragment != 0);
+    let check = if F::IPV6 { [0; 2] } else { chain.header.check };
+    Ok(Packet::new(tuple, flags, (l3, l4), check))
 }
 
 /// Fills this CPU's chain and the packet's tuple at `place`; `Open` if it could.

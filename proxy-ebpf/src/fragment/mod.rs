@@ -26,6 +26,7 @@ use crate::{
     chain::{self, Chain},
     count, flow,
     maps::CHAIN,
+    mark,
     packet::{Copied, Load},
     parse::Packet,
     rewrite::{Side, put_address},
@@ -101,6 +102,9 @@ fn follow<F: Family>(ctx: &TcContext, l3: usize, key: &FragmentKey<F::Address>, 
     if first.is_dropped() {
         return Verdict::Drop(Counter::FragmentOfDropped);
     }
+    if first.is_marked() {
+        mark::put(ctx);
+    }
     if first.is_sent_up() {
         bridge::readdress(ctx);
         return Verdict::Next;
@@ -152,11 +156,11 @@ fn since<F: Family>(key: &FragmentKey<F::Address>, side: Side) -> Option<u32> {
 pub(crate) fn done<F: Family>(
     ctx: &TcContext,
     packet: &Packet<'_, F::Address>,
-    mark: &FirstFragment,
+    is_first: &FirstFragment,
     side: Side,
     verdict: Verdict,
 ) -> Verdict {
-    if !mark.get() {
+    if !is_first.get() {
         return verdict;
     }
     // SAFETY: this CPU's chain is that of the packet, which no other can have followed yet.
@@ -235,6 +239,9 @@ fn first<F: Family>(
     let mut first = Fragment::put(new, flow::now());
     if matches!(side, Side::Destination) && new == old && bridge::was_sent_up::<F>(ctx, tuple) {
         first = first.sent_up();
+    }
+    if matches!(side, Side::Destination) && new != old && mark::is_set(ctx) {
+        first = first.marked();
     }
     let is_ours = new != old || first.is_sent_up();
     if !others_are_kept::<F>(&key, side, is_ours, first.seen()) {

@@ -47,11 +47,11 @@ pub fn egress(ctx: &TcContext, layer: Layer) -> Verdict {
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
 fn ingress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
-    let (mut place, mut mark) = (MaybeUninit::uninit(), FirstFragment::no());
-    match transport_packet::<F>(ctx, layer, (&mut place, &mut mark), Side::Destination) {
+    let (mut place, mut first) = (MaybeUninit::uninit(), FirstFragment::no());
+    match transport_packet::<F>(ctx, layer, (&mut place, &mut first), Side::Destination) {
         Ok(packet) => {
             let verdict = arrived::<F>(ctx, &packet, layer).into();
-            fragment::done::<F>(ctx, &packet, &mark, Side::Destination, verdict)
+            fragment::done::<F>(ctx, &packet, &first, Side::Destination, verdict)
         }
         Err(verdict) => verdict,
     }
@@ -91,11 +91,11 @@ fn arrived<F: Family>(
 /// Not inlined: each family has a stack frame of its own.
 #[inline(never)]
 fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
-    let (mut place, mut mark) = (MaybeUninit::uninit(), FirstFragment::no());
-    match transport_packet::<F>(ctx, layer, (&mut place, &mut mark), Side::Source) {
+    let (mut place, mut first) = (MaybeUninit::uninit(), FirstFragment::no());
+    match transport_packet::<F>(ctx, layer, (&mut place, &mut first), Side::Source) {
         Ok(packet) => {
             let verdict = leaves::<F>(ctx, &packet).into();
-            fragment::done::<F>(ctx, &packet, &mark, Side::Source, verdict)
+            fragment::done::<F>(ctx, &packet, &first, Side::Source, verdict)
         }
         Err(verdict) => verdict,
     }
@@ -124,7 +124,7 @@ fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result
 fn transport_packet<'a, F: Family>(
     ctx: &TcContext,
     layer: Layer,
-    (place, mark): (&'a mut MaybeUninit<FlowKey<F::Address>>, &mut FirstFragment),
+    (place, first): (&'a mut MaybeUninit<FlowKey<F::Address>>, &mut FirstFragment),
     side: Side,
 ) -> Result<Packet<'a, F::Address>, Verdict> {
     let l3 = layer.header_len() as usize;
@@ -135,7 +135,7 @@ fn transport_packet<'a, F: Family>(
         Err(Skip::Fragment | Skip::ExtensionHeader) => {
             // SAFETY: it is `place`, which nobody has borrowed when there is no packet.
             let place = unsafe { &mut *again };
-            uncommon::packet::<F>(ctx, l3, place, mark, side)
+            uncommon::packet::<F>(ctx, l3, place, first, side)
         }
         Err(Skip::OtherProtocol) => Err(icmp::error::<F>(ctx, l3, side)),
         Err(Skip::Truncated) => Err(Verdict::Next),

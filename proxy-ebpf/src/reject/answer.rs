@@ -110,11 +110,11 @@ impl Answer {
             40
         } else {
             // The verifier does not know how long the header is: at most 60 bytes.
-            small(packet.l4 - packet.l3) & 0x3c
+            small(packet.l4() - packet.l3()) & 0x3c
         };
         let len = header + QUOTED_TRANSPORT;
         let to = self.words[transport::<F>() + 2..].as_mut_ptr().cast::<c_void>();
-        load(ctx, packet.l3, to, len)?;
+        load(ctx, packet.l3(), to, len)?;
         Ok(len)
     }
 
@@ -129,7 +129,7 @@ impl Answer {
         id: u32,
     ) -> Result<(), i64> {
         let size = size_of::<F::Address>();
-        let (source, destination) = (packet.l3 + F::ADDRESSES, packet.l3 + F::ADDRESSES + size);
+        let (source, destination) = (packet.l3() + F::ADDRESSES, packet.l3() + F::ADDRESSES + size);
         let to = self.words[addresses::<F>()..].as_mut_ptr().cast::<c_void>();
         load(ctx, destination, to, small(size))?;
         // SAFETY: the words have room for both addresses.
@@ -173,14 +173,14 @@ impl Answer {
 /// The next sequence number that the sender of a SYN has not used: SYN counts, and so does what the segment carries.
 #[inline(always)]
 fn acknowledged<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result<u32, i64> {
-    let sequence = u32::from_be(ctx.skb.load(packet.l4 + 4)?);
-    let header = u32::from(ctx.skb.load::<u8>(packet.l4 + 12)? >> 4) * 4;
+    let sequence = u32::from_be(ctx.skb.load(packet.l4() + 4)?);
+    let header = u32::from(ctx.skb.load::<u8>(packet.l4() + 12)? >> 4) * 4;
     // Not what arrived: Ethernet pads.
     let segment = if F::IPV6 {
-        u32::from(u16::from_be(ctx.skb.load(packet.l3 + 4)?))
+        u32::from(u16::from_be(ctx.skb.load(packet.l3() + 4)?))
     } else {
-        let total = u32::from(u16::from_be(ctx.skb.load(packet.l3 + 2)?));
-        total.saturating_sub(small(packet.l4 - packet.l3))
+        let total = u32::from(u16::from_be(ctx.skb.load(packet.l3() + 2)?));
+        total.saturating_sub(small(packet.l4() - packet.l3()))
     };
     Ok(sequence
         .wrapping_add(1)

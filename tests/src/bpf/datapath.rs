@@ -151,7 +151,15 @@ impl Datapath {
     }
 
     /// As [`Self::send_bytes`], with a mark; gives the mark that the packet then has, too.
-    fn send_bytes_marked(
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_bytes`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::send_bytes`].
+    pub fn send_bytes_marked(
         &mut self,
         hook: Hook,
         bytes: &[u8],

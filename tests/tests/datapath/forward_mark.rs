@@ -4,6 +4,7 @@ use harness::bpf::Hook;
 
 use crate::{
     Variant,
+    pieces::fragments,
     scene::{EPHEMERAL, Scene},
 };
 
@@ -15,6 +16,7 @@ for_each_variant_and_layer!(
     packets_of_a_masqueraded_flow_have_the_bit_between_the_hooks_and_only_there,
     packets_that_are_not_masqueraded_do_not_get_the_bit,
     without_a_mark_in_the_settings_all_bits_stay,
+    later_fragments_have_the_bit_if_the_first_one_has,
 );
 
 fn packets_of_a_masqueraded_flow_have_the_bit_between_the_hooks_and_only_there(variant: Variant) {
@@ -52,5 +54,18 @@ fn without_a_mark_in_the_settings_all_bits_stay(variant: Variant) {
         let (inside, at_ingress) = scene.send_marked(Hook::Ingress, &request, mark);
         let (_, at_egress) = scene.send_marked(Hook::Egress, &inside, mark);
         assert_eq!((at_ingress, at_egress), (mark, mark));
+    }
+}
+
+/// Without conntrack nothing puts them together before the FORWARD chain.
+fn later_fragments_have_the_bit_if_the_first_one_has(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.node_port_service([1])]);
+    scene.set_forward_mark(BIT);
+    for (port, bit) in [(variant.node_port(), BIT), (variant.vip(1), 0)] {
+        let request = variant.opening(variant.client(1, EPHEMERAL), port);
+        for fragment in fragments(variant, &request, 24) {
+            let sent = scene.send_bytes_marked(Hook::Ingress, &fragment, OTHERS);
+            assert_eq!(sent.unwrap().1, bit | OTHERS, "{port}");
+        }
     }
 }
