@@ -65,10 +65,12 @@ pub(super) enum IptablesError {
 impl Backend {
     /// The policy and the rules of a chain of table filter, as commands. Empty where there is no such table.
     pub(super) fn list(&self, chain: &str) -> Result<String, IptablesError> {
+        let mut command = Command::new(self.program);
         if self.has_no_filter() {
-            return Ok(String::new());
+            // Whether it is installed is to be known all the same.
+            return self.output(command.arg("--version"), "").map(|_| String::new());
         }
-        self.output(Command::new(self.program).args(["-w", "5", "-S", chain]), "")
+        self.output(command.args(["-w", "5", "-S", chain]), "")
     }
 
     /// Whether there is a chain of this name and `is` says so of what it lists.
@@ -121,4 +123,23 @@ fn run(command: &mut Command, input: &str) -> io::Result<Output> {
         .take()
         .map(|mut stdin| stdin.write_all(input.as_bytes()));
     child.wait_with_output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_told_from_one_that_fails_also_where_there_is_no_table() {
+        for missing in [nft("no-such-iptables"), legacy("no-such-iptables", "/nowhere")] {
+            let error = missing.list("FORWARD").unwrap_err();
+            assert!(
+                matches!(error, IptablesError::NotInstalled("no-such-iptables")),
+                "{error}"
+            );
+        }
+        let error = nft("false").list("FORWARD").unwrap_err();
+        assert!(matches!(error, IptablesError::Failed { .. }), "{error}");
+        assert_eq!(legacy("true", "/nowhere").list("FORWARD").unwrap(), "");
+    }
 }
