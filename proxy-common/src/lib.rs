@@ -12,7 +12,7 @@
 //! | `FRAGMENTS4/6` | [`FragmentKey`] → [`Fragment`] | programs | LRU, expiry on hit |
 //! | `FRAGMENTED4/6` | [`FragmentedKey`] → second it was first seen | programs | LRU |
 //! | `HELD_FRAGMENTS4/6` | [`HeldKey`] → its bytes | programs | LRU, until the first fragment comes |
-//! | `NODE_ADDRESSES4/6` | address → 1 | agent | as long as the address |
+//! | `NODE_ADDRESSES4/6` | address → bits | agent | as long as the address |
 //! | `INTERFACES` | ifindex → [`Interface`] | agent | as long as the interface |
 //! | `SERVICES` | service id → [`ServiceName`] | agent | as long as the Service port |
 //! | `SETTINGS` | 0 → [`Settings`] | agent | the pin directory's |
@@ -56,5 +56,5 @@ pub use maps::{
     DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD,
     MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
 };
-pub use node::{Interface, InterfaceFlags, Limits, ServiceName, Settings};
+pub use node::{Interface, InterfaceFlags, Limits, NODE_PORTS, ON_DEVICE, ServiceName, Settings};
 pub use rate::RateLimit;

@@ -18,6 +18,12 @@ wire_struct! {
     }
 }
 
+/// Bits of an address in `NODE_ADDRESSES`: NodePorts are served on it.
+pub const NODE_PORTS: u32 = 1;
+
+/// The address is one of a device of the node, so a ClusterIP that it also is belongs to whoever has put it there.
+pub const ON_DEVICE: u32 = 1 << 1;
+
 wire_bits! {
     /// Bits of an [`Interface`].
     pub struct InterfaceFlags(u32);

@@ -1,7 +1,10 @@
 //! From a destination to a frontend, and from a frontend to an endpoint.
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
-use proxy_common::{Endpoint, EndpointKey, Frontend, FrontendKey, List, MemberKey, Port, select};
+use proxy_common::{
+    Endpoint, EndpointKey, Frontend, FrontendKey, FrontendKind, List, MemberKey, NODE_PORTS, ON_DEVICE, Port,
+    select,
+};
 
 use crate::Family;
 
@@ -12,22 +15,33 @@ pub(crate) struct Found {
 }
 
 /// The frontend of a destination: exactly its address, else a NodePort if the address is this node's.
+///
+/// A ClusterIP that is also the address of a device belongs to whoever has put it there, as NodeLocal DNSCache does.
 #[inline(always)]
 pub(crate) fn frontend<F: Family>(destination: (F::Address, Port), protocol: u8) -> Option<Found> {
     let (address, port) = destination;
     if let Some(frontend) = exact::<F>(&FrontendKey::new(address, port, protocol)) {
-        return Some(Found {
+        let is_taken =
+            frontend.kind() == Some(FrontendKind::ClusterIP) && is_on_node::<F>(address, ON_DEVICE);
+        return (!is_taken).then_some(Found {
             frontend,
             node_port: false,
         });
     }
-    // SAFETY: the value is only tested for presence.
-    unsafe { F::node_addresses().get(address) }?;
+    if !is_on_node::<F>(address, NODE_PORTS) {
+        return None;
+    }
     let frontend = exact::<F>(&FrontendKey::node_port(port, protocol))?;
     Some(Found {
         frontend,
         node_port: true,
     })
+}
+
+#[inline(always)]
+fn is_on_node<F: Family>(address: F::Address, how: u32) -> bool {
+    // SAFETY: a number, which the agent replaces as a whole.
+    unsafe { F::node_addresses().get(address) }.is_some_and(|bits| bits & how != 0)
 }
 
 /// The frontend that a flow was opened by, as it is today.

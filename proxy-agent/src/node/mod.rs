@@ -118,16 +118,24 @@ impl NodeFacts {
     }
 
     /// The addresses that NodePorts are served on: all that `addrtype --dst-type LOCAL` matches, as kube-proxy's default is, but
-    /// loopback's. Link-local addresses are among them.
+    /// loopback's and those that kube-proxy's IPVS mode has left behind. Link-local addresses are among them.
     #[must_use]
     pub fn local_addresses(&self) -> BTreeSet<IpAddr> {
-        let all = self
+        let devices = self
             .addresses
-            .values()
-            .flatten()
+            .iter()
+            .filter(|(index, _)| !self.is_of_ipvs(**index));
+        let all = devices
+            .flat_map(|(_, addresses)| addresses)
             .map(|address| address.net.addr());
         all.filter(|address| !address.is_loopback() && !address.is_unspecified())
             .collect()
+    }
+
+    /// The device that IPVS mode gives every Service's address to.
+    fn is_of_ipvs(&self, ifindex: u32) -> bool {
+        let link = self.links.get(&ifindex);
+        link.is_some_and(|link| link.name == "kube-ipvs0")
     }
 
     /// The source address that MASQUERADE would give packets that leave by `ifindex`: the device's own, else its master's (a bridge
@@ -253,6 +261,18 @@ mod tests {
         ];
         let expected: BTreeSet<IpAddr> = expected.iter().map(|text| text.parse().unwrap()).collect();
         assert_eq!(node().local_addresses(), expected);
+    }
+
+    #[test]
+    fn what_ipvs_mode_has_left_behind_is_no_address_of_the_node() {
+        let mut node = node();
+        node.links.get_mut(&4).unwrap().name = "kube-ipvs0".to_owned();
+        let gone: Vec<IpAddr> = ["10.244.0.1", "fd00::1"].map(|text| text.parse().unwrap()).into();
+        assert!(
+            gone.iter()
+                .all(|address| !node.local_addresses().contains(address))
+        );
+        assert_eq!(node.local_addresses().len(), 8);
     }
 
     #[test]

@@ -19,7 +19,10 @@ use proxy_agent::{
     },
     model::{DetectLocal, NodeContext, compute},
 };
-use proxy_common::{Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, RateLimit, snat::PortPool};
+use proxy_common::{
+    Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, NODE_PORTS, ON_DEVICE, RateLimit,
+    snat::PortPool,
+};
 
 use super::{Affinities, ClusterIp, FlowTables, Fragments, Setup, cluster, service::NODE};
 use crate::scratch::Scratch;
@@ -146,11 +149,19 @@ impl Loaded {
         for address in &setup.node {
             if let Some(v4) = Addr4::from_ip(*address) {
                 snat4 = v4;
-                self.writer.maps.v4.node_addresses.set(v4, 1)?;
+                self.writer
+                    .maps
+                    .v4
+                    .node_addresses
+                    .set(v4, NODE_PORTS | ON_DEVICE)?;
             }
             if let Some(v6) = Addr6::from_ip(*address) {
                 snat6 = v6;
-                self.writer.maps.v6.node_addresses.set(v6, 1)?;
+                self.writer
+                    .maps
+                    .v6
+                    .node_addresses
+                    .set(v6, NODE_PORTS | ON_DEVICE)?;
             }
         }
         self.writer

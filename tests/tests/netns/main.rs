@@ -56,6 +56,7 @@ mod icmp;
 mod large_writes;
 mod layer_3;
 mod live_change;
+mod local_dns;
 mod map_sizes;
 mod metrics;
 mod new_pod;

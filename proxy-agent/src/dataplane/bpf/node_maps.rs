@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags};
+use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, NODE_PORTS, ON_DEVICE};
 
 use super::{maps::MapError, reconcile::Maps};
 use crate::{
@@ -38,20 +38,22 @@ impl NodeMaps {
         if self.rules.is_none() {
             return interfaces;
         }
-        let v4 = maps.v4.node_addresses.replace(&self.serving::<Addr4>());
-        let v6 = maps.v6.node_addresses.replace(&self.serving::<Addr6>());
+        let v4 = maps.v4.node_addresses.replace(&self.addresses::<Addr4>());
+        let v6 = maps.v6.node_addresses.replace(&self.addresses::<Addr6>());
         interfaces.and(v4).and(v6)
     }
 
-    fn serving<A: Address>(&self) -> BTreeMap<A, u32> {
-        let serves = |address: &IpAddr| {
-            let rules = self.rules.as_ref();
-            rules.is_some_and(|rules| rules.of(Family::of(*address)).node_ports.serves(*address))
-        };
-        let serving = self.facts.local_addresses().into_iter().filter(serves);
-        serving
-            .filter_map(|address| Some((A::from_ip(address)?, 1)))
+    fn addresses<A: Address>(&self) -> BTreeMap<A, u32> {
+        let local = self.facts.local_addresses().into_iter();
+        local
+            .filter_map(|address| Some((A::from_ip(address)?, self.bits(address))))
             .collect()
+    }
+
+    fn bits(&self, address: IpAddr) -> u32 {
+        let rules = self.rules.as_ref();
+        let serves = rules.is_some_and(|rules| rules.of(Family::of(address)).node_ports.serves(address));
+        if serves { ON_DEVICE | NODE_PORTS } else { ON_DEVICE }
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Interface> {
@@ -106,6 +108,8 @@ impl NodeMaps {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         model::{FamilyRules, NodePorts},
@@ -124,14 +128,22 @@ mod tests {
         }
     }
 
+    /// Those that serve NodePorts.
+    fn serving<A: Address>(node: &NodeMaps) -> BTreeSet<A> {
+        let all = node.addresses::<A>().into_iter();
+        all.filter(|(_, bits)| bits & NODE_PORTS != 0)
+            .map(|(address, _)| address)
+            .collect()
+    }
+
     #[test]
     fn only_addresses_that_the_rules_name_serve_and_before_there_are_rules_none_is_written() {
         let mut node = NodeMaps::default();
         node.set_facts(&facts(&["192.168.0.2", "10.0.0.2", "fd00::2"]));
-        assert!(node.serving::<Addr4>().is_empty());
+        assert!(serving::<Addr4>(&node).is_empty());
         node.set_rules(&NodeRules::default());
         assert_eq!(
-            (node.serving::<Addr4>().len(), node.serving::<Addr6>().len()),
+            (serving::<Addr4>(&node).len(), serving::<Addr6>(&node).len()),
             (2, 1)
         );
         node.set_rules(&NodeRules {
@@ -142,9 +154,9 @@ mod tests {
             ..NodeRules::default()
         });
         let expected = Addr4::from_ip("10.0.0.2".parse().unwrap()).unwrap();
-        assert_eq!(node.serving::<Addr4>(), [(expected, 1)].into());
+        assert_eq!(serving::<Addr4>(&node), [expected].into());
         node.set_facts(&facts(&["10.0.0.3"]));
-        assert!(!node.serving::<Addr4>().contains_key(&expected));
+        assert!(!serving::<Addr4>(&node).contains(&expected));
     }
 
     fn link(index: u32, name: &str, master: Option<u32>) -> (u32, Link) {
