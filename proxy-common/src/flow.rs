@@ -167,6 +167,12 @@ impl<A: Copy> FlowKey<A> {
         (self.destination, self.destination_port)
     }
 
+    /// Another port for the destination.
+    #[inline(always)]
+    pub const fn set_destination_port(&mut self, port: Port) {
+        self.destination_port = port;
+    }
+
     /// IP protocol number.
     #[must_use]
     #[inline(always)]

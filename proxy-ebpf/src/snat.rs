@@ -43,6 +43,9 @@ pub(crate) fn reserve_reply<F: Family>(request: &FlowKey<F::Address>, to: &mut F
     false
 }
 
+/// Times that a port is reserved, which fails if a socket holds it or another CPU was faster.
+const ROUNDS: u32 = 4;
+
 /// Opens the source binding of `key` (client → endpoint) for packets that leave by the context's interface.
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
@@ -53,20 +56,33 @@ pub(crate) fn masquerade<F: Family>(
     pending: &Flow<F::Address>,
 ) -> Result<(), Drop> {
     let address = address::<F>(ctx).ok_or(Drop(Counter::NoSourceAddress))?;
-    let own = key.source().1.get();
-    let mut candidate = if is_in_pool(own) { Some(own) } else { draw() };
-    for _ in 0..DRAWS {
-        let Some(port) = candidate else { break };
-        let bound = pending.bound_to((address, Port::new(port)));
-        let (reply, twin) = bound.ingress_twin(key);
+    let own = key.source().1;
+    let (mut reply, twin) = pending.bound_to((address, own)).ingress_twin(key);
+    if !is_in_pool(own.get()) {
+        draw_free::<F>(&mut reply);
+    }
+    for _ in 0..ROUNDS {
         if !is_held_by_a_socket(ctx, &reply) && reserve(F::ingress_flows(), &reply, &twin) {
+            let bound = pending.bound_to(reply.destination());
             flow::store(F::egress_flows(), key, &bound).map_err(Drop)?;
             count::add(Counter::FlowsMasqueraded);
             return Ok(());
         }
-        candidate = draw();
+        draw_free::<F>(&mut reply);
     }
     Err(Drop(Counter::NoSourcePort))
+}
+
+/// Gives the reply ports at random until one has no owner, or there were enough draws. Whether it is free then, its reservation tells.
+#[inline(always)]
+fn draw_free<F: Family>(reply: &mut FlowKey<F::Address>) {
+    for _ in 0..DRAWS {
+        let Some(port) = draw() else { return };
+        reply.set_destination_port(Port::new(port));
+        if flow::find(F::ingress_flows(), reply).is_none() {
+            return;
+        }
+    }
 }
 
 /// Whether the entry is ours: new, an expired one taken over, or this very binding's.
