@@ -3,7 +3,7 @@
 use crate::wire::{wire_struct, wire_types};
 
 /// How many random ports are tried before one is reserved although it is in use. With 90 % of the ports of an endpoint in use, all
-/// fail once in 13 times, and the four times that a port is reserved, once in 25,000.
+/// fail once in 13 times; those before the four or five times that one is reserved, once in 25,000 or more.
 pub const DRAWS: u32 = 24;
 
 /// Ranges that a [`PortPool`] can hold: each costs every draw a comparison.

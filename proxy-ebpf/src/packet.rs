@@ -144,6 +144,15 @@ impl Load for [u8] {
     }
 }
 
+/// What a helper of the kernel returns.
+#[inline(always)]
+pub(crate) const fn done(result: i64) -> Result<(), i64> {
+    match result {
+        0 => Ok(()),
+        error => Err(error),
+    }
+}
+
 /// Makes the first `len` bytes readable, if the packet has as many and they lie in pages of their own.
 #[inline(always)]
 pub fn pull(ctx: &TcContext, len: u32) {

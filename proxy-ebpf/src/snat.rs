@@ -44,7 +44,7 @@ pub(crate) fn reserve_reply<F: Family>(request: &FlowKey<F::Address>, to: &mut F
 }
 
 /// Times that a port is reserved, which fails if a socket holds it or another CPU was faster.
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 5;
 
 /// Opens the source binding of `key` (client → endpoint) for packets that leave by the context's interface.
 ///
@@ -58,17 +58,18 @@ pub(crate) fn masquerade<F: Family>(
     let address = address::<F>(ctx).ok_or(Drop(Counter::NoSourceAddress))?;
     let own = key.source().1;
     let (mut reply, twin) = pending.bound_to((address, own)).ingress_twin(key);
-    if !is_in_pool(own.get()) {
-        draw_free::<F>(&mut reply);
-    }
+    let mut keeps_its_own = is_in_pool(own.get());
     for _ in 0..ROUNDS {
+        if !keeps_its_own {
+            draw_free::<F>(&mut reply);
+        }
+        keeps_its_own = false;
         if !is_held_by_a_socket(ctx, &reply) && reserve(F::ingress_flows(), &reply, &twin) {
             let bound = pending.bound_to(reply.destination());
             flow::store(F::egress_flows(), key, &bound).map_err(Drop)?;
             count::add(Counter::FlowsMasqueraded);
             return Ok(());
         }
-        draw_free::<F>(&mut reply);
     }
     Err(Drop(Counter::NoSourcePort))
 }

@@ -45,9 +45,23 @@ impl Process {
     /// # Errors
     ///
     /// Not in time, or the process has ended.
-    pub fn wait_until<T>(&mut self, limit: Duration, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn wait_until<T>(&mut self, limit: Duration, probe: impl FnMut() -> Result<T>) -> Result<T> {
+        self.wait_until_every(wait::PAUSE, limit, probe)
+    }
+
+    /// As [`Self::wait_until`], with this long between two calls of a probe that costs much.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait_until`].
+    pub fn wait_until_every<T>(
+        &mut self,
+        pause: Duration,
+        limit: Duration,
+        mut probe: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
         let name = self.name;
-        wait::until(name, limit, || match self.alive() {
+        wait::until_every(pause, name, limit, || match self.alive() {
             Ok(()) => probe().map(Ok),
             // No use in waiting for a dead one.
             Err(ended) => Ok(Err(ended)),

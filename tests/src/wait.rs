@@ -8,14 +8,28 @@ use std::{
 use anyhow::{Result, bail};
 
 /// How often conditions are looked at.
-const PAUSE: Duration = Duration::from_millis(10);
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// Calls `probe` until it gives a value. A probe that fails says why; the last reason is in the error.
 ///
 /// # Errors
 ///
 /// `limit` has passed without success.
-pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, probe: impl FnMut() -> Result<T>) -> Result<T> {
+    until_every(PAUSE, what, limit, probe)
+}
+
+/// As [`until`], with this long between two calls of a probe that costs much.
+///
+/// # Errors
+///
+/// As [`until`].
+pub fn until_every<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         let reason = match probe() {
@@ -25,6 +39,6 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T
         if Instant::now() >= deadline {
             bail!("{what}: not within {limit:?}: {reason:#}");
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
     }
 }

@@ -85,9 +85,13 @@ fn install(packages: &[&str]) -> Result<()> {
     .map(drop)
 }
 
-fn bpf_linker() -> Result<()> {
+fn has_bpf_linker() -> bool {
     let version = exec::output(&mut exec::command("bpf-linker", &["--version"]), "");
-    if version.is_ok_and(|text| text.split_whitespace().nth(1) == Some(BPF_LINKER)) {
+    version.is_ok_and(|text| text.split_whitespace().nth(1) == Some(BPF_LINKER))
+}
+
+fn bpf_linker() -> Result<()> {
+    if has_bpf_linker() {
         return Ok(());
     }
     eprintln!("bpf-linker {BPF_LINKER} is missing: building it takes about two minutes");
@@ -102,7 +106,13 @@ fn bpf_linker() -> Result<()> {
     exec::run(
         &mut install,
         "it needs a C compiler (gcc) and access to crates.io",
-    )
+    )?;
+    // rustup's cargo looks there by itself.
+    ensure!(
+        has_bpf_linker(),
+        "bpf-linker is installed, but not found: add the `bin` folder of Cargo's home, usually ~/.cargo/bin, to PATH"
+    );
+    Ok(())
 }
 
 fn rustc(arguments: &[&str]) -> Result<String> {

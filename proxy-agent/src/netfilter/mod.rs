@@ -15,13 +15,11 @@ use tokio::{sync::watch::Sender, task, time};
 
 use self::{
     iptables::{BACKENDS, Backend, IptablesError, ONLY_ONES},
-    rules::Forward,
+    rules::{Forward, KUBE_FORWARD},
 };
 
 /// Policies change without telling anybody.
 const LOOK: Duration = Duration::from_secs(30);
-
-const KUBE_FORWARD: &str = "KUBE-FORWARD";
 
 const NO_IPTABLES: &str = "no iptables program is installed: if the node's FORWARD policy is DROP, clients from outside do not reach \
     endpoints; install iptables, or accept their packets";

@@ -1,7 +1,7 @@
 //! The rules as text: what iptables lists, and what iptables-restore is to be told. Pure.
 
 /// What kube-proxy calls the chain, its jump and its rules. It finds them as its own, and this finds what it has left.
-const CHAIN: &str = "KUBE-FORWARD";
+pub(super) const KUBE_FORWARD: &str = "KUBE-FORWARD";
 const JUMP: &str = r#"FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD"#;
 const MARKED: &str = r#"KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark"#;
 const ESTABLISHED: &str = r#"KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"#;
@@ -67,13 +67,13 @@ pub(super) fn install(mark: u32, jumps: bool) -> String {
         format!("-I {JUMP}\n")
     };
     format!(
-        "*filter\n:{CHAIN} - [0:0]\n-A {MARKED} {mark:#010x}/{mark:#010x} -j ACCEPT\n-A {ESTABLISHED}\n{jump}COMMIT\n"
+        "*filter\n:{KUBE_FORWARD} - [0:0]\n-A {MARKED} {mark:#010x}/{mark:#010x} -j ACCEPT\n-A {ESTABLISHED}\n{jump}COMMIT\n"
     )
 }
 
 /// For `iptables-restore --noflush`: takes away what [`install`] has written.
 pub(super) fn remove() -> String {
-    format!("*filter\n:{CHAIN} - [0:0]\n-D {JUMP}\n-X {CHAIN}\nCOMMIT\n")
+    format!("*filter\n:{KUBE_FORWARD} - [0:0]\n-D {JUMP}\n-X {KUBE_FORWARD}\nCOMMIT\n")
 }
 
 #[cfg(test)]

@@ -13,7 +13,13 @@ use aya_ebpf::{
 use proxy_common::{Counter, Fragment, FragmentKey, HeldKey};
 
 use super::known;
-use crate::{Family, count, flow, maps::FRAGMENT_ROOM, packet::Load, rewrite::Side, verdict::Verdict};
+use crate::{
+    Family, count, flow,
+    maps::FRAGMENT_ROOM,
+    packet::{Load, done},
+    rewrite::Side,
+    verdict::Verdict,
+};
 
 /// The most bytes of a fragment that is kept, from the IP header on: jumbo frames have 9,000.
 const MOST: u32 = 9_216;
@@ -191,13 +197,5 @@ fn send<F: Family>(ctx: &TcContext, l3: usize, place: &HeldKey<F::Address>, held
     // SAFETY: the context is the kernel's, valid while the program runs.
     if done(unsafe { bpf_clone_redirect(ctx.skb.skb, (*ctx.skb.skb).ifindex, flags) }).is_ok() {
         count::add(Counter::FragmentsReleased);
-    }
-}
-
-#[inline(always)]
-fn done(result: i64) -> Result<(), i64> {
-    match result {
-        0 => Ok(()),
-        error => Err(error),
     }
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 
 use super::Answer;
-use crate::packet::Layer;
+use crate::packet::{Layer, done};
 
 /// More than there is before any transport checksum.
 const SHED: i32 = 256;
@@ -52,13 +52,5 @@ fn swapped_macs(ctx: &TcContext, answer: &mut Answer) -> Result<(), i64> {
     unsafe {
         done(bpf_skb_load_bytes(skb, 6, destination.as_mut_ptr().cast(), 6))?;
         done(bpf_skb_load_bytes(skb, 0, source.as_mut_ptr().cast(), 6))
-    }
-}
-
-#[inline(always)]
-fn done(result: i64) -> Result<(), i64> {
-    match result {
-        0 => Ok(()),
-        error => Err(error),
     }
 }

@@ -8,7 +8,6 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -104,12 +103,11 @@ impl KubeProxy {
     /// Not in time, or it has ended, or the user does not want to wait.
     pub fn wait_for(&mut self, cluster_ips: &[IpAddr]) -> Result<()> {
         let (ns, backend, mode) = (&self.ns, &self.backend, self.mode);
-        self.process.wait_until(PATIENCE, || {
+        // Reading all rules takes the processor from who writes them.
+        self.process.wait_until_every(PAUSE, PATIENCE, || {
             if let Err(interrupted) = signals::check() {
                 return Ok(Err(interrupted));
             }
-            // Reading all rules takes the processor from who writes them.
-            thread::sleep(PAUSE);
             match first_missing(&backend.rules(mode, ns)?, cluster_ips) {
                 Some(missing) => bail!("no rule for {missing}"),
                 None => Ok(Ok(())),

@@ -21,10 +21,7 @@ fn bridged_pods_are_served_as_clients_and_as_endpoints() {
     topology.nodes[0].bridge_pods().unwrap();
     let world = World::on(topology, TcAttach::Auto).unwrap();
     for variant in VARIANTS {
-        a_neighbour_answers(&world, variant);
-        a_pod_on_another_node_answers(&world, variant);
-        a_pod_answers_itself(&world, variant);
-        a_client_outside_is_answered(&world, variant);
+        everybody_is_answered(&world, variant);
         a_service_without_endpoints_refuses(&world, variant);
     }
 }
@@ -38,15 +35,19 @@ fn conntrack_sees_both_directions_between_bridged_pods_with_or_without_bridge_ne
         drop_what_conntrack_calls_invalid(node, bridge_netfilter);
         let world = World::on(topology, TcAttach::Auto).unwrap();
         for variant in VARIANTS {
-            a_neighbour_answers(&world, variant);
-            a_pod_on_another_node_answers(&world, variant);
-            a_pod_answers_itself(&world, variant);
-            a_client_outside_is_answered(&world, variant);
+            everybody_is_answered(&world, variant);
         }
         for variant in [crate::IPV4_TCP, crate::IPV6_TCP] {
             a_neighbour_sends_and_gets_much(&world, variant);
         }
     }
+}
+
+fn everybody_is_answered(world: &World, variant: Variant) {
+    a_neighbour_answers(world, variant);
+    a_pod_on_another_node_answers(world, variant);
+    a_pod_answers_itself(world, variant);
+    a_client_outside_is_answered(world, variant);
 }
 
 /// The rule that kube-proxy's and many firewalls' FORWARD chains have.

@@ -1,6 +1,6 @@
 //! A CNI plugin's own rules: masquerading of its pods by netfilter, as flannel's, and reverse-path filters for both families.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{
     agent::TcAttach,
@@ -10,6 +10,9 @@ use harness::{
     world::{Variant, World},
 };
 use proxy_agent::model::Family;
+
+/// How long conversations go on.
+const LOOKED_AFTER: Duration = Duration::from_millis(2_500);
 
 const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
 
@@ -125,15 +128,7 @@ fn reaches(
 ) -> std::net::IpAddr {
     let service = world.publish(variant, &[endpoint]).unwrap();
     let target = node.map_or(service.vip(), |node| service.node_port(node));
-    let answer = Client::new(&client.ns).ask(variant.protocol, target);
-    let answer = answer.unwrap_or_else(|error| {
-        panic!(
-            "{variant:?}: {} to {} at {target}: {error}",
-            client.name, endpoint.name
-        )
-    });
-    assert_eq!(answer.server, endpoint.name);
-    answer.client.ip()
+    crate::seen_by(endpoint, variant, client, target)
 }
 
 fn one_client_port_serves_two_services(world: &World, variant: Variant) {
@@ -152,7 +147,7 @@ fn one_client_port_serves_two_services(world: &World, variant: Variant) {
     }
 }
 
-/// For longer than the seconds after which the programs look after a flow.
+/// All the time until the programs have looked after their flows, which they do when a second of the clock has passed, twice.
 fn conversations_go_on(world: &World) {
     let [one, two] = &world.topology.nodes;
     let services = VARIANTS.map(|variant| (variant, world.publish(variant, &[&two.pods[0]]).unwrap()));
@@ -165,9 +160,13 @@ fn conversations_go_on(world: &World) {
             Talker::start(conversation)
         }));
     }
-    std::thread::sleep(Duration::from_millis(2_500));
+    let start = Instant::now();
+    while start.elapsed() < LOOKED_AFTER {
+        for talker in &talkers {
+            talker.keeps_talking(5).unwrap();
+        }
+    }
     for talker in talkers {
-        talker.keeps_talking(5).unwrap();
         talker.stop().unwrap();
     }
 }

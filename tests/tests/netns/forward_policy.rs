@@ -32,13 +32,10 @@ fn with_legacy_services_pass_a_node_that_forwards_nothing_else() {
 
 /// Only node1 refuses: on node2 the packets are as those between any pods, which its CNI plugin has to accept.
 fn services_pass(iptables: Iptables) {
-    let Some(world) = world(iptables, |topology| {
-        policy(iptables, &topology.nodes[0].host.ns, "DROP");
-    }) else {
+    let Some(world) = refusing_world(iptables, |_| {}) else {
         return;
     };
     let node = &world.topology.nodes[0].host;
-    has_rules(iptables, &node.ns, true, READY);
     for variant in VARIANTS {
         a_client_outside_is_served(&world, variant);
         nothing_else_is_forwarded(&world, variant);
@@ -55,15 +52,10 @@ fn a_client_outside_is_served(world: &World, variant: Variant) {
     let [one, two] = &world.topology.nodes;
     for endpoint in [&one.pods[0], &two.pods[0], &two.host] {
         let service = world.publish(variant, &[endpoint]).unwrap();
-        let client = Client::new(&world.topology.client.ns);
-        let target = service.node_port(&one.host);
-        let answer = client.ask(variant.protocol, target);
-        let answer = answer.unwrap_or_else(|error| panic!("{variant:?} {}: {error}", endpoint.name));
-        assert_eq!(
-            (answer.server.as_str(), answer.client.ip()),
-            (endpoint.name.as_str(), one.host.ip(variant.family))
-        );
-        let talker = Talker::start(client.talk(variant.protocol, target).unwrap());
+        let (client, target) = (&world.topology.client, service.node_port(&one.host));
+        let seen = crate::seen_by(endpoint, variant, client, target);
+        assert_eq!(seen, one.host.ip(variant.family));
+        let talker = Talker::start(Client::new(&client.ns).talk(variant.protocol, target).unwrap());
         talker.keeps_talking(50).unwrap();
         talker.stop().unwrap();
     }
@@ -145,16 +137,13 @@ COMMIT
 #[test]
 fn what_kube_proxy_left_behind_may_masquerade_first() {
     for iptables in Iptables::ALL {
-        let Some(world) = world(iptables, |topology| {
-            let node = &topology.nodes[0].host.ns;
-            policy(iptables, node, "DROP");
+        let Some(world) = refusing_world(iptables, |node| {
             for family in Family::ALL {
                 iptables.restore(node, family, KUBE_POSTROUTING).unwrap();
             }
         }) else {
             return;
         };
-        has_rules(iptables, &world.topology.nodes[0].host.ns, true, READY);
         for variant in VARIANTS {
             a_client_outside_is_served(&world, variant);
         }
@@ -164,13 +153,10 @@ fn what_kube_proxy_left_behind_may_masquerade_first() {
 #[test]
 fn another_bit_of_the_mark_serves_as_well_and_cleanup_takes_all_but_the_policy_away() {
     let iptables = Iptables::Nft;
-    let Some(world) = world(iptables, |topology| {
-        policy(iptables, &topology.nodes[0].host.ns, "DROP");
-    }) else {
+    let Some(world) = refusing_world(iptables, |_| {}) else {
         return;
     };
     let node = &world.topology.nodes[0].host;
-    has_rules(iptables, &node.ns, true, READY);
     world.agents[0]
         .restart_with(&["--iptables-masquerade-bit", "17"])
         .unwrap();
@@ -205,6 +191,17 @@ fn world(iptables: Iptables, prepare: impl FnOnce(&Topology)) -> Option<World> {
     let topology = Topology::build().unwrap();
     prepare(&topology);
     Some(World::on(topology, TcAttach::Auto).unwrap())
+}
+
+/// One whose first node refuses what no rule accepts, and where that has been noticed.
+fn refusing_world(iptables: Iptables, prepare: impl FnOnce(&NetNs)) -> Option<World> {
+    let world = world(iptables, |topology| {
+        let node = &topology.nodes[0].host.ns;
+        policy(iptables, node, "DROP");
+        prepare(node);
+    })?;
+    has_rules(iptables, &world.topology.nodes[0].host.ns, true, READY);
+    Some(world)
 }
 
 fn policy(iptables: Iptables, ns: &NetNs, policy: &str) {

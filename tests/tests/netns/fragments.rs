@@ -1,10 +1,10 @@
 //! Datagrams that no link carries in one piece, through ClusterIP and NodePort and back, in whatever order the pieces come.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
     os::fd::AsRawFd as _,
     sync::atomic::{AtomicU16, Ordering},
-    thread,
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use harness::{
     exec,
     topology::{Host, Topology},
     traffic::PATIENCE,
+    wait,
     world::{Published, Variant, World},
 };
 use nix::sys::socket::{
@@ -27,8 +28,10 @@ const SIZES: [usize; 3] = [1_473, 4_000, 60_000];
 const PIECE: usize = 1_024;
 /// The orders of four pieces: some before the first one, all before it, one of them twice.
 const ORDERS: [&[usize]; 3] = [&[1, 0, 3, 2], &[3, 2, 1, 0], &[2, 2, 0, 0, 3, 1, 1]];
-/// How long fragments must have come to an address before early ones wait.
-const SETTLED: Duration = Duration::from_secs(3);
+/// For a datagram that may be lost.
+const SOON: Duration = Duration::from_millis(300);
+/// Until fragments have come to an address for long enough that early ones wait there.
+const SETTLED: Duration = Duration::from_secs(20);
 
 #[test]
 fn large_datagrams_pass_in_whatever_order_their_fragments_come() {
@@ -81,8 +84,8 @@ fn all_pass(world: &World) {
             path.exchange(size);
         }
     }
-    thread::sleep(SETTLED);
     for (path, _) in &paths {
+        wait::until("early fragments to wait", SETTLED, || Ok(path.try_early()?)).unwrap();
         for order in ORDERS {
             path.exchange_in_order(order);
         }
@@ -159,6 +162,16 @@ impl<'t> Path<'t> {
         assert_eq!(self.arrives(&self.asks, &back), self.target);
     }
 
+    /// Early fragments there and back, which may be lost.
+    fn try_early(&self) -> io::Result<()> {
+        let (there, back) = (payload(4 * PIECE - 8), payload(4 * PIECE - 8));
+        let (client, endpoint) = (self.asks.local_addr()?, self.answers.local_addr()?);
+        send(self.client, client, self.target, &there, ORDERS[0]);
+        let peer = arrives_soon(&self.answers, &there)?;
+        send(self.endpoint, endpoint, peer, &back, ORDERS[0]);
+        arrives_soon(&self.asks, &back).map(drop)
+    }
+
     #[track_caller]
     fn arrives(&self, socket: &UdpSocket, payload: &[u8]) -> SocketAddr {
         let mut buffer = vec![0; 1 << 16];
@@ -172,6 +185,21 @@ impl<'t> Path<'t> {
         );
         peer
     }
+}
+
+/// Who has sent the datagram, behind which others may have come late.
+fn arrives_soon(socket: &UdpSocket, payload: &[u8]) -> io::Result<SocketAddr> {
+    socket.set_read_timeout(Some(SOON))?;
+    let mut buffer = vec![0; 1 << 16];
+    let peer = loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((len, peer)) if buffer[..len] == *payload => break Ok(peer),
+            Ok(_) => {}
+            Err(lost) => break Err(lost),
+        }
+    };
+    socket.set_read_timeout(Some(PATIENCE))?;
+    peer
 }
 
 /// Sends a datagram from `host` in pieces in this order.

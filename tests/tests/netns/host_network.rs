@@ -1,9 +1,6 @@
 //! Endpoints that are processes of the nodes themselves.
 
-use harness::{
-    traffic::Client,
-    world::{Variant, shared},
-};
+use harness::world::{Variant, shared};
 
 for_each_variant!(
     a_pod_reaches_a_process_of_its_own_node_and_of_another,
@@ -17,9 +14,7 @@ fn a_pod_reaches_a_process_of_its_own_node_and_of_another(variant: Variant) {
     for endpoint in [&one.host, &two.host] {
         let service = world.publish(variant, &[endpoint]).unwrap();
         for target in [service.vip(), service.node_port(&one.host)] {
-            let answer = Client::new(&pod.ns).ask(variant.protocol, target);
-            let answer = answer.unwrap_or_else(|error| panic!("{target} to {}: {error}", endpoint.name));
-            assert_eq!(answer.server, endpoint.name);
+            crate::seen_by(endpoint, variant, pod, target);
         }
     }
 }
@@ -31,12 +26,7 @@ fn the_client_outside_reaches_a_process_of_the_node_it_asks_and_of_another(varia
     // What does not leave the node is not masqueraded: nobody could answer past it.
     for (endpoint, seen) in [(&one.host, client), (&two.host, &one.host)] {
         let service = world.publish(variant, &[endpoint]).unwrap();
-        let answer = Client::new(&client.ns)
-            .ask(variant.protocol, service.node_port(&one.host))
-            .unwrap();
-        assert_eq!(
-            (answer.server.as_str(), answer.client.ip()),
-            (endpoint.name.as_str(), seen.ip(variant.family))
-        );
+        let source = crate::seen_by(endpoint, variant, client, service.node_port(&one.host));
+        assert_eq!(source, seen.ip(variant.family));
     }
 }

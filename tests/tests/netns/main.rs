@@ -7,7 +7,9 @@
     reason = "clippy knows functions marked as tests, not their helpers"
 )]
 
-use harness::world::Variant;
+use std::net::{IpAddr, SocketAddr};
+
+use harness::{topology::Host, traffic::Client, world::Variant};
 use proxy_agent::model::{Family, Protocol};
 
 /// Makes a test of each function for each family and protocol: `<function>::ipv4_tcp` and so on.
@@ -73,6 +75,19 @@ mod same_source_port;
 mod untouched;
 mod uplinks;
 mod weights;
+
+/// Whom `endpoint` sees when `client` asks at `target`, which nobody else may answer.
+fn seen_by(endpoint: &Host, variant: Variant, client: &Host, target: SocketAddr) -> IpAddr {
+    let answer = Client::new(&client.ns).ask(variant.protocol, target);
+    let answer = answer.unwrap_or_else(|error| {
+        panic!(
+            "{variant:?}: {} to {} at {target}: {error}",
+            client.name, endpoint.name
+        )
+    });
+    assert_eq!(answer.server, endpoint.name);
+    answer.client.ip()
+}
 
 const IPV4_TCP: Variant = Variant {
     family: Family::V4,

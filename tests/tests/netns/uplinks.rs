@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use harness::{
     agent::TcAttach,
     topology::{Host, Topology, uplink_ip},
-    traffic::Client,
     world::{Variant, World},
 };
 
@@ -61,13 +60,5 @@ fn an_endpoint_behind_the_second_uplink(world: &World, behind: &Host, variant: V
 fn asks(world: &World, variant: Variant, client: &Host, address: IpAddr, endpoint: &Host) -> IpAddr {
     let service = world.publish(variant, &[endpoint]).unwrap();
     let port = service.node_port(&world.topology.nodes[0].host).port();
-    let answer = Client::new(&client.ns).ask(variant.protocol, SocketAddr::new(address, port));
-    let answer = answer.unwrap_or_else(|error| {
-        panic!(
-            "{variant:?}: {} at {address} to {}: {error}",
-            client.name, endpoint.name
-        )
-    });
-    assert_eq!(answer.server, endpoint.name);
-    answer.client.ip()
+    crate::seen_by(endpoint, variant, client, SocketAddr::new(address, port))
 }
