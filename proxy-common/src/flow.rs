@@ -13,7 +13,7 @@
 //!
 //! `p` is `c` unless another virtual IP already owns the tuple `endpoint:e → client:c`.
 
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 
 use crate::{
     addr::{Addr4, Addr6, Port},
@@ -99,16 +99,12 @@ impl FlowFlags {
     }
 }
 
-/// The parts of a [`FlowKey`] that stand in a packet's headers.
+/// The parts of a [`FlowKey`] that stand in a packet's headers, source first.
 pub struct Tuple<'a, A> {
-    /// Source address.
-    pub source: &'a mut MaybeUninit<A>,
-    /// Destination address.
-    pub destination: &'a mut MaybeUninit<A>,
-    /// Source port.
-    pub source_port: &'a mut MaybeUninit<Port>,
-    /// Destination port.
-    pub destination_port: &'a mut MaybeUninit<Port>,
+    /// Both addresses.
+    pub addresses: &'a mut MaybeUninit<[A; 2]>,
+    /// Both ports.
+    pub ports: &'a mut MaybeUninit<[Port; 2]>,
 }
 
 impl<A: Copy> FlowKey<A> {
@@ -128,20 +124,19 @@ impl<A: Copy> FlowKey<A> {
     }
 
     /// Sets the protocol in a place that holds no key yet, and gives the rest of it to be filled from a packet's headers:
-    /// once all four parts are, it is a key. Zeroing it first would be a call on BPF.
+    /// once both parts are, it is a key. Zeroing it first would be a call on BPF.
     #[inline(always)]
     pub fn fill(place: &mut MaybeUninit<Self>, protocol: u8) -> Tuple<'_, A> {
         let key = place.as_mut_ptr();
-        // SAFETY: the pointers are to fields of `place`, each of which is only written to or given away once.
+        // SAFETY: the pointers are into `place`, no part of which is written to or given away twice; the fields lie in their order and
+        // without gaps, as those of every wire type.
         unsafe {
             (&raw mut (*key).protocol).write(protocol);
             (&raw mut (*key).reserved).write(0);
             (&raw mut (*key).reserved2).write(0);
             Tuple {
-                source: &mut *(&raw mut (*key).source).cast(),
-                destination: &mut *(&raw mut (*key).destination).cast(),
-                source_port: &mut *(&raw mut (*key).source_port).cast(),
-                destination_port: &mut *(&raw mut (*key).destination_port).cast(),
+                addresses: &mut *key.cast(),
+                ports: &mut *key.byte_add(2 * size_of::<A>()).cast(),
             }
         }
     }
@@ -151,6 +146,13 @@ impl<A: Copy> FlowKey<A> {
     #[inline(always)]
     pub const fn reversed(&self) -> Self {
         Self::new(self.destination(), self.source(), self.protocol)
+    }
+
+    /// Becomes the tuple of the answer.
+    #[inline(always)]
+    pub const fn reverse(&mut self) {
+        mem::swap(&mut self.source, &mut self.destination);
+        mem::swap(&mut self.source_port, &mut self.destination_port);
     }
 
     /// Source address and port.
@@ -349,6 +351,14 @@ impl<A: Copy + Eq> Flow<A> {
     #[inline(always)]
     pub const fn flags(&self) -> FlowFlags {
         self.flags
+    }
+
+    /// Whether the flow of this entry at ingress has a source binding: it is masqueraded, as all flows are whose replies have an entry
+    /// there.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_source_binding(&self) -> bool {
+        !self.flags.has(FlowFlags::REQUEST) || self.flags.has(FlowFlags::MASQUERADED)
     }
 
     /// Notes a packet at `now` that left the flow in `state`.

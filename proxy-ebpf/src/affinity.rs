@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_ANY;
 use proxy_common::{Affinity, AffinityKey, Frontend, List, Port};
 
-use crate::{Family, flow, lookup};
+use crate::{Family, clock, lookup};
 
 /// Where the client's last new connection went, if that is not too long ago and the endpoint is still in the list.
 #[inline(always)]
@@ -27,7 +27,7 @@ fn last<F: Family>(frontend: &Frontend, client: &F::Address) -> Option<(F::Addre
     // SAFETY: another CPU may write the entry at the same time; whatever it then holds is checked against the list.
     let known = unsafe { F::affinities().get(key) }?;
     known
-        .is_fresh(frontend.affinity_timeout(), flow::now())
+        .is_fresh(frontend.affinity_timeout(), clock::now())
         .then(|| known.endpoint())
 }
 
@@ -35,6 +35,6 @@ fn last<F: Family>(frontend: &Frontend, client: &F::Address) -> Option<(F::Addre
 #[inline(never)]
 pub(crate) fn remember<F: Family>(frontend: &Frontend, client: &F::Address, endpoint: &(F::Address, Port)) {
     let key = AffinityKey::new(frontend.service(), *client);
-    let entry = Affinity::new(*endpoint, flow::now());
+    let entry = Affinity::new(*endpoint, clock::now());
     let _ = F::affinities().insert(key, entry, BPF_ANY.into());
 }

@@ -1,7 +1,7 @@
 //! One generic body for both address families.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, Network, Settings};
+use proxy_common::{Addr4, Addr6, Address, FlowKey, Interface, InterfaceFlags, Network, Settings};
 
 use crate::{
     chain::{ipv4_chain, ipv6_chain},
@@ -34,12 +34,17 @@ pub trait Family: sealed::Sealed {
     fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip>;
     /// The same, past extension headers and with what a fragment header says.
     fn chain(packet: &(impl Load + ?Sized), offset: usize, header: &mut Header) -> Result<(), Skip>;
-    /// Puts an address into its header.
-    fn store_address(
+    /// Bytes of its header without options.
+    const HEADER_LEN: usize;
+
+    /// Puts the addresses and ports of `new`, which differs from the packet's at `side`, into a header without options and what
+    /// follows it. `diff` is what the sum of its addresses changes by.
+    fn store_ends(
         ctx: &TcContext,
         packet: &Packet<'_, Self::Address>,
-        put: Self::Address,
+        new: &FlowKey<Self::Address>,
         side: Side,
+        diff: u32,
     ) -> Result<(), i64>;
     /// The address that masqueraded packets leave an interface with.
     fn snat_address(interface: &Interface) -> Self::Address;
@@ -77,7 +82,7 @@ pub enum V4 {}
 pub enum V6 {}
 
 macro_rules! family {
-    ($family:ident, $address:ty, ipv6: $ipv6:literal, headers: $headers:literal, addresses: $addresses:literal,
+    ($family:ident, $address:ty, ipv6: $ipv6:literal, header: $header_len:literal, headers: $headers:literal, addresses: $addresses:literal,
      $header:ident $chain:ident, $store:ident, $snat:ident, pods: $pods:ident $pods_bit:ident,
      [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $ingress:ident, $egress:ident, $nodes:ident,
       $fragments:ident, $fragmented:ident, $held:ident]) => {
@@ -88,6 +93,7 @@ macro_rules! family {
             const IPV6: bool = $ipv6;
             const HEADERS: u32 = $headers;
             const ADDRESSES: usize = $addresses;
+            const HEADER_LEN: usize = $header_len;
             const PODS: InterfaceFlags = InterfaceFlags::$pods_bit;
 
             #[inline(always)]
@@ -99,13 +105,14 @@ macro_rules! family {
                 $chain(packet, offset, header)
             }
             #[inline(always)]
-            fn store_address(
+            fn store_ends(
                 ctx: &TcContext,
                 packet: &Packet<'_, $address>,
-                put: $address,
+                new: &FlowKey<$address>,
                 side: Side,
+                diff: u32,
             ) -> Result<(), i64> {
-                $store(ctx, packet, put, side)
+                $store(ctx, packet, new, side, diff)
             }
             #[inline(always)]
             fn snat_address(interface: &Interface) -> $address {
@@ -163,9 +170,9 @@ macro_rules! family {
     };
 }
 
-family!(V4, Addr4, ipv6: false, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, pods: pods4 PODS4,
+family!(V4, Addr4, ipv6: false, header: 20, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, pods: pods4 PODS4,
     [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, AFFINITY4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4,
      FRAGMENTS4, FRAGMENTED4, HELD_FRAGMENTS4]);
-family!(V6, Addr6, ipv6: true, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, pods: pods6 PODS6,
+family!(V6, Addr6, ipv6: true, header: 40, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, pods: pods6 PODS6,
     [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, AFFINITY6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6,
      FRAGMENTS6, FRAGMENTED6, HELD_FRAGMENTS6]);

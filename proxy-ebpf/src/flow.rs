@@ -1,25 +1,12 @@
 //! Finding, noting and storing the entries of the two flow tables.
 
-use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::generated::bpf_ktime_get_ns,
-};
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use proxy_common::{
     Counter, Flow, FlowFlags, FlowKey, TCP,
     tcp_state::{Direction, State, TcpFlags},
 };
 
-use crate::{Family, count, lookup, maps::Flows, parse::Packet};
-
-/// Seconds of CLOCK_MONOTONIC.
-#[inline(always)]
-pub(crate) fn now() -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let nanoseconds = unsafe { bpf_ktime_get_ns() };
-    #[expect(clippy::cast_possible_truncation, reason = "136 years of uptime")]
-    let seconds = (nanoseconds / 1_000_000_000) as u32;
-    seconds
-}
+use crate::{Family, clock::now, count, lookup, maps::Flows, parse::Packet};
 
 /// A living entry, and the time that it was found at: traffic without flows does not pay for the clock.
 pub(crate) struct Hit<A: 'static> {

@@ -29,6 +29,7 @@ mod affinity;
 mod bridge;
 pub mod chain;
 mod client;
+mod clock;
 mod count;
 mod family;
 mod flow;
@@ -40,6 +41,7 @@ mod open;
 pub mod reject;
 pub mod rewrite;
 mod snat;
+mod told;
 mod uncommon;
 
 pub use family::{Family, V4, V6};

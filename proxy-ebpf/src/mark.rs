@@ -2,24 +2,12 @@
 //! of flows that are masqueraded.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Flow, FlowFlags};
 
 use crate::maps::SETTINGS;
 
-/// Marks a packet at ingress that `flow` has been applied to, if it is of a masqueraded flow. All replies that have an entry there
-/// are.
+/// Marks a packet of a masqueraded flow at ingress.
 #[inline(always)]
-pub(crate) fn set<A: Copy + Eq>(ctx: &TcContext, flow: &Flow<A>) {
-    let flags = flow.flags();
-    if flags.has(FlowFlags::REQUEST) && !flags.has(FlowFlags::MASQUERADED) {
-        return;
-    }
-    put(ctx);
-}
-
-/// Marks a packet of such a flow.
-#[inline(always)]
-pub(crate) fn put(ctx: &TcContext) {
+pub(crate) fn set(ctx: &TcContext) {
     let Some(settings) = SETTINGS.get(0) else { return };
     if settings.forward_mark() != 0 {
         write(ctx, read(ctx) | settings.forward_mark());

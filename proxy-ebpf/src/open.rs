@@ -4,7 +4,7 @@ use aya_ebpf::programs::TcContext;
 use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, List, Port};
 
 use crate::{
-    Family, affinity, client, count, flow,
+    Family, affinity, client, clock, count, flow,
     lookup::{self, Found, Pick},
     snat,
 };
@@ -58,7 +58,7 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     if frontend.masquerades(is_pod) || source == endpoint.0 {
         flags = flags.with(FlowFlags::MASQUERADED);
     }
-    let mut to = Flow::new(endpoint, request.source().1, flags, flow::now()).of(frontend.service(), list.id);
+    let mut to = Flow::new(endpoint, request.source().1, flags, clock::now()).of(frontend.service(), list.id);
     if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
     }
@@ -80,7 +80,7 @@ pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Open
         return Opened::Nothing;
     }
     let flags = FlowFlags::REQUEST.with(FlowFlags::DIRECT);
-    let mut to = Flow::new(request.destination(), request.source().1, flags, flow::now());
+    let mut to = Flow::new(request.destination(), request.source().1, flags, clock::now());
     if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
     }

@@ -15,6 +15,8 @@ pub struct Packet<'a, A> {
     pub flags: TcpFlags,
     l3: u16,
     l4: u16,
+    /// The IPv4 header's, zero for IPv6.
+    pub ttl: u8,
     /// The IPv4 header's checksum, zero for IPv6.
     pub check: [u8; 2],
 }
@@ -30,13 +32,14 @@ impl<'a, A: Copy> Packet<'a, A> {
         tuple: &'a FlowKey<A>,
         flags: u8,
         (l3, l4): (usize, usize),
-        check: [u8; 2],
+        (ttl, check): (u8, [u8; 2]),
     ) -> Self {
         Self {
             tuple,
             flags: TcpFlags(flags),
             l3: l3 as u16,
             l4: l4 as u16,
+            ttl,
             check,
         }
     }
@@ -94,6 +97,8 @@ pub struct Header {
     pub id: [u8; 4],
     /// Whether there is a fragment header, be it for a packet in one piece.
     pub is_fragmented: bool,
+    /// IPv4's, zero for IPv6.
+    pub ttl: u8,
     /// The header's checksum, zero where it has none.
     pub check: [u8; 2],
 }
@@ -139,31 +144,40 @@ pub(crate) fn transport<'a, F: Family>(
     place: &'a mut MaybeUninit<FlowKey<F::Address>>,
 ) -> Result<Packet<'a, F::Address>, Skip> {
     let Header {
-        protocol, len, check, ..
+        protocol,
+        len,
+        ttl,
+        check,
+        ..
     } = *header;
     let l4 = l3 + len;
-    let addresses = l3 + F::ADDRESSES;
     let tuple = FlowKey::fill(place, protocol);
     // From front to back: a check that a later one makes superfluous would be left out, and the verifier not see why.
-    let complete = packet.load_to(addresses, tuple.source)
-        && packet.load_to(addresses + size_of::<F::Address>(), tuple.destination)
-        && packet.load_to(l4, tuple.source_port)
-        && packet.load_to(l4 + 2, tuple.destination_port);
-    if !complete {
+    if !packet.load_to(l3 + F::ADDRESSES, tuple.addresses) || !packet.load_to(l4, tuple.ports) {
         return Err(Skip::Truncated);
     }
+    // Up to the checksum: what can't be translated to its end must not be begun with.
     let flags = if protocol == TCP {
-        packet.load(l4 + 13).ok_or(Skip::Truncated)?
+        let tcp: Tcp = packet.load(l4 + 4).ok_or(Skip::Truncated)?;
+        tcp.flags
     } else {
+        let _: [u8; 4] = packet.load(l4 + 4).ok_or(Skip::Truncated)?;
         0
     };
-    // What can't be translated to its end must not be begun with.
-    let _: [u8; 2] = packet
-        .load(l4 + transport_check(protocol))
-        .ok_or(Skip::Truncated)?;
-    // SAFETY: `fill` has set the protocol, and all four loads succeeded.
+    // SAFETY: `fill` has set the protocol, and both loads succeeded.
     let tuple = unsafe { place.assume_init_ref() };
-    Ok(Packet::new(tuple, flags, (l3, l4), check))
+    Ok(Packet::new(tuple, flags, (l3, l4), (ttl, check)))
+}
+
+/// RFC 9293, from behind the ports up to the checksum.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Tcp {
+    sequence_and_acknowledgment: [u8; 8],
+    data_offset: u8,
+    flags: u8,
+    window: [u8; 2],
+    check: [u8; 2],
 }
 
 /// RFC 791, up to the addresses.
@@ -211,6 +225,7 @@ impl Ipv6 {
             fragment: 0,
             id: [0; 4],
             is_fragmented: false,
+            ttl: 0,
             check: [0; 2],
         })
     }
@@ -230,6 +245,7 @@ pub(crate) fn ipv4_header(packet: &(impl Load + ?Sized), offset: usize) -> Resul
         fragment: u16::from_be_bytes(header.fragment) & MORE_FRAGMENTS_OR_OFFSET,
         id: [header.id[0], header.id[1], 0, 0],
         is_fragmented: false,
+        ttl: header.ttl,
         check: header.check,
     })
 }

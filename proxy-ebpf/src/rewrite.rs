@@ -5,7 +5,6 @@
 
 use aya_ebpf::programs::TcContext;
 use proxy_common::{Addr4, Addr6, Address, Counter, Flow, FlowKey, Port, UDP, csum};
-use zerocopy::IntoBytes;
 
 use crate::{
     Family,
@@ -69,43 +68,82 @@ impl Side {
     }
 }
 
-/// Puts at `side` what `flow` says, and its port at the other. A failure drops the packet: half a rewrite must not go out.
+/// Puts what `flow` says at the packet's destination, and its port at the source. A failure drops the packet: half a rewrite must not
+/// go out.
 ///
 /// Not inlined: the hooks' frames stay small, which those of the functions that open flows need.
 #[inline(never)]
-pub(crate) fn apply<F: Family>(
+pub(crate) fn destination<F: Family>(
     ctx: &TcContext,
     packet: &Packet<'_, F::Address>,
     flow: &Flow<F::Address>,
+) -> Result<(), Drop> {
+    apply::<F>(
+        ctx,
+        packet,
+        &packet.tuple.with_destination(flow),
+        Side::Destination,
+    )
+}
+
+/// Puts what `flow` says at the packet's source, and its port at the destination.
+#[inline(never)]
+pub(crate) fn source<F: Family>(
+    ctx: &TcContext,
+    packet: &Packet<'_, F::Address>,
+    flow: &Flow<F::Address>,
+) -> Result<(), Drop> {
+    apply::<F>(ctx, packet, &packet.tuple.with_source(flow), Side::Source)
+}
+
+#[inline(always)]
+fn apply<F: Family>(
+    ctx: &TcContext,
+    packet: &Packet<'_, F::Address>,
+    new: &FlowKey<F::Address>,
     side: Side,
 ) -> Result<(), Drop> {
-    addresses::<F>(ctx, packet, flow.put().0, side)
-        .and_then(|()| ports::<F>(ctx, packet, side.ports(flow)))
+    let diff = side.of(packet.tuple).csum_diff(side.of(new));
+    headers::<F>(ctx, packet, new, side, diff)
+        .and_then(|()| checksum::<F>(ctx, packet, new, diff))
         .map_err(|_| Drop(Counter::RewriteFailed))
 }
 
+/// All but the transport checksum: one store, unless options stand between addresses and ports.
 #[inline(always)]
-fn addresses<F: Family>(
+fn headers<F: Family>(
     ctx: &TcContext,
     packet: &Packet<'_, F::Address>,
-    put: F::Address,
+    new: &FlowKey<F::Address>,
     side: Side,
+    diff: u32,
 ) -> Result<(), i64> {
-    let old = side.of(packet.tuple);
-    F::store_address(ctx, packet, put, side)?;
-    let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
-    add_to_pseudo_header(ctx, at, old.csum_diff(put), rules)
+    if packet.l4() == packet.l3() + F::HEADER_LEN {
+        return F::store_ends(ctx, packet, new, side, diff);
+    }
+    put_address::<F>(ctx, packet.l3(), side, &side.of(new), diff, 0)?;
+    ctx.skb.store(packet.l4(), &ports(new), 0)
 }
 
 #[inline(always)]
-fn ports<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>, put: [Port; 2]) -> Result<(), i64> {
-    let old = [packet.tuple.source().1, packet.tuple.destination().1];
-    if old == put {
+fn checksum<F: Family>(
+    ctx: &TcContext,
+    packet: &Packet<'_, F::Address>,
+    new: &FlowKey<F::Address>,
+    diff: u32,
+) -> Result<(), i64> {
+    let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
+    add_to_pseudo_header(ctx, at, diff, rules)?;
+    let (old, new) = (ports(packet.tuple), ports(new));
+    if old == new {
         return Ok(());
     }
-    ctx.skb.store(packet.l4(), &put, 0)?;
-    let (at, rules) = (packet.transport_check(), checksum_rules::<F>(packet));
-    add_to_checksum(ctx, at, Port::csum_diff(old, put), rules)
+    add_to_checksum(ctx, at, Port::csum_diff(old, new), rules)
+}
+
+#[inline(always)]
+fn ports<A: Copy>(tuple: &FlowKey<A>) -> [Port; 2] {
+    [tuple.source().1, tuple.destination().1]
 }
 
 #[inline(always)]
@@ -134,37 +172,70 @@ pub(crate) fn put_address<F: Family>(
         .store(l3 + F::ADDRESSES + side.behind::<F::Address>(), new, flags)
 }
 
-/// Stores one address and the header checksum, which stands right before the two addresses.
+/// From the time to live on: what lies between the header checksum and the ports is all new or as it was.
 #[inline(always)]
 pub(crate) fn store_ipv4(
     ctx: &TcContext,
     packet: &Packet<'_, Addr4>,
-    put: Addr4,
-    side: Side,
+    new: &FlowKey<Addr4>,
+    _: Side,
+    diff: u32,
 ) -> Result<(), i64> {
-    let old = side.of(packet.tuple);
-    let (source, destination) = match side {
-        Side::Source => (put, packet.tuple.destination().0),
-        Side::Destination => (packet.tuple.source().0, put),
+    let [high, low] = csum::replace(packet.check, diff);
+    let head = [packet.ttl, new.protocol(), high, low];
+    let addresses = [new.source().0, new.destination().0];
+    let ends = Ends {
+        head,
+        addresses,
+        ports: ports(new),
     };
-    let mut bytes = [0_u8; 10];
-    bytes[..2].copy_from_slice(&csum::replace(packet.check, old.csum_diff(put)));
-    bytes[2..6].copy_from_slice(source.as_bytes());
-    bytes[6..].copy_from_slice(destination.as_bytes());
-    ctx.skb.store(packet.l3() + 10, &bytes, 0)
+    ctx.skb.store(packet.l3() + 8, &ends, 0)
 }
 
-/// Stores one address: an IPv6 header has no checksum.
+/// From the address that changes on: an IPv6 header has no checksum.
 #[inline(always)]
 pub(crate) fn store_ipv6(
     ctx: &TcContext,
     packet: &Packet<'_, Addr6>,
-    put: Addr6,
+    new: &FlowKey<Addr6>,
     side: Side,
+    _: u32,
 ) -> Result<(), i64> {
-    let offset = match side {
-        Side::Source => 8,
-        Side::Destination => 24,
-    };
-    ctx.skb.store(packet.l3() + offset, &put, 0)
+    let (head, ports) = ([], ports(new));
+    let (source, destination) = (new.source().0, new.destination().0);
+    let (at_source, at_destination) = (packet.l3() + 8, packet.l3() + 24);
+    match side {
+        Side::Source => {
+            let addresses = [source, destination];
+            ctx.skb.store(
+                at_source,
+                &Ends {
+                    head,
+                    addresses,
+                    ports,
+                },
+                0,
+            )
+        }
+        Side::Destination => {
+            let addresses = [destination];
+            ctx.skb.store(
+                at_destination,
+                &Ends {
+                    head,
+                    addresses,
+                    ports,
+                },
+                0,
+            )
+        }
+    }
+}
+
+/// The end of an IP header and the ports behind it, as they stand in a packet.
+#[repr(C)]
+struct Ends<A, const HEAD: usize, const ADDRESSES: usize> {
+    head: [u8; HEAD],
+    addresses: [A; ADDRESSES],
+    ports: [Port; 2],
 }

@@ -13,7 +13,7 @@ use crate::{
     icmp,
     maps::CHAIN,
     packet::{Copied, Load},
-    parse::{self, Packet},
+    parse::{self, Header, Packet},
     rewrite::Side,
     verdict::Verdict,
 };
@@ -43,8 +43,8 @@ pub(crate) fn packet<'a, F: Family>(
         0
     };
     first.set(chain.header.fragment != 0);
-    let check = if F::IPV6 { [0; 2] } else { chain.header.check };
-    Ok(Packet::new(tuple, flags, (l3, l4), check))
+    let Header { ttl, check, .. } = chain.header;
+    Ok(Packet::new(tuple, flags, (l3, l4), (ttl, check)))
 }
 
 /// Fills this CPU's chain and the packet's tuple at `place`; `Open` if it could.

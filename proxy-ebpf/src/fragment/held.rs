@@ -14,7 +14,7 @@ use proxy_common::{Counter, Fragment, FragmentKey, HeldKey};
 
 use super::known;
 use crate::{
-    Family, count, flow,
+    Family, clock, count,
     maps::FRAGMENT_ROOM,
     packet::{Load, done},
     rewrite::Side,
@@ -49,7 +49,7 @@ impl Held {
         )]
         let (l3, len) = (l3 as u32, ctx.total().wrapping_sub(l3) as u32);
         let len = bounded(len)?;
-        self.seen = flow::now();
+        self.seen = clock::now();
         self.len = len;
         // SAFETY: there is room for `len` bytes, as the verifier sees.
         done(unsafe {
@@ -83,7 +83,7 @@ impl Held {
 
     #[inline(always)]
     fn is_expired(&self) -> bool {
-        flow::now().wrapping_sub(self.seen) > Fragment::<u32>::LIFETIME
+        clock::now().wrapping_sub(self.seen) > Fragment::<u32>::LIFETIME
     }
 }
 

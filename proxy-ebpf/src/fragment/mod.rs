@@ -24,12 +24,13 @@ use proxy_common::{Address, Counter, FlowKey, Fragment, FragmentKey, FragmentedK
 use crate::{
     Family, bridge,
     chain::{self, Chain},
-    count, flow,
+    clock, count,
     maps::CHAIN,
     mark,
     packet::{Copied, Load},
     parse::Packet,
     rewrite::{Side, put_address},
+    told,
     verdict::Verdict,
 };
 pub use held::Held;
@@ -103,7 +104,7 @@ fn follow<F: Family>(ctx: &TcContext, l3: usize, key: &FragmentKey<F::Address>, 
         return Verdict::Drop(Counter::FragmentOfDropped);
     }
     if first.is_marked() {
-        mark::put(ctx);
+        mark::set(ctx);
     }
     if first.is_sent_up() {
         bridge::readdress(ctx);
@@ -126,7 +127,7 @@ fn follow<F: Family>(ctx: &TcContext, l3: usize, key: &FragmentKey<F::Address>, 
 fn known<F: Family>(key: &FragmentKey<F::Address>) -> Option<&'static Fragment<F::Address>> {
     // SAFETY: the element stays allocated while the program runs; only this datagram's first fragment writes it.
     let first = unsafe { F::fragments().get(key) }?;
-    (!first.is_expired(flow::now())).then_some(first)
+    (!first.is_expired(clock::now())).then_some(first)
 }
 
 #[inline(always)]
@@ -140,7 +141,7 @@ const fn end<A: Copy>(key: &FragmentKey<A>, side: Side) -> A {
 /// Whether an early fragment with this address is kept.
 #[inline(always)]
 fn is_waited_for<F: Family>(key: &FragmentKey<F::Address>, side: Side) -> bool {
-    since::<F>(key, side).is_some_and(|since| flow::now().wrapping_sub(since) >= SETTLED)
+    since::<F>(key, side).is_some_and(|since| clock::now().wrapping_sub(since) >= SETTLED)
 }
 
 /// The second in which Service traffic with this address was first seen to come in fragments.
@@ -163,6 +164,8 @@ pub(crate) fn done<F: Family>(
     if !is_first.get() {
         return verdict;
     }
+    // Egress is to note what becomes of it, for the others.
+    told::take(ctx);
     // SAFETY: this CPU's chain is that of the packet, which no other can have followed yet.
     match CHAIN.get_ptr(0).map(|of| unsafe { &*of }) {
         Some(of) => first::<F>(ctx, of, packet.tuple, side, verdict),
@@ -229,14 +232,14 @@ fn first<F: Family>(
     );
     let old = end(&key, side);
     if matches!(verdict, Verdict::Drop(_) | Verdict::Back) {
-        note::<F>(&key, &Fragment::dropped(old, flow::now()));
+        note::<F>(&key, &Fragment::dropped(old, clock::now()));
         return verdict;
     }
     let at = of.l3 + F::ADDRESSES + side.behind::<F::Address>();
     let Some(new) = Copied(ctx).load::<F::Address>(at) else {
         return verdict;
     };
-    let mut first = Fragment::put(new, flow::now());
+    let mut first = Fragment::put(new, clock::now());
     if matches!(side, Side::Destination) && new == old && bridge::was_sent_up::<F>(ctx, tuple) {
         first = first.sent_up();
     }
@@ -262,7 +265,7 @@ pub(crate) fn without_ports<F: Family>(ctx: &TcContext, of: &Chain, side: Side) 
     if !may_have_ports::<F>(of) || since::<F>(key, side).is_none() {
         return Verdict::Next;
     }
-    note::<F>(key, &Fragment::put(end(key, side), flow::now()));
+    note::<F>(key, &Fragment::put(end(key, side), clock::now()));
     held::release::<F>(ctx, of.l3, key, side, Verdict::Next)
 }
 

@@ -15,13 +15,14 @@ use crate::{
     parse::{self, Packet, Skip},
     reject,
     rewrite::{self, Side},
-    snat, uncommon,
+    snat, told, uncommon,
     verdict::{Drop, Verdict},
 };
 
 /// A packet arrives on a device.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, layer: Layer) -> Verdict {
+    told::take(ctx);
     if is_ipv4(ctx) {
         ingress_of::<V4>(ctx, layer)
     } else if is_ipv6(ctx) {
@@ -35,6 +36,9 @@ pub fn ingress(ctx: &TcContext, layer: Layer) -> Verdict {
 #[inline(always)]
 pub fn egress(ctx: &TcContext, layer: Layer) -> Verdict {
     mark::clear(ctx);
+    if told::take(ctx) {
+        return Verdict::Next;
+    }
     if is_ipv4(ctx) {
         egress_of::<V4>(ctx, layer)
     } else if is_ipv6(ctx) {
@@ -80,8 +84,12 @@ fn arrived<F: Family>(
         Request::Unknown | Request::Pass => None,
     };
     if let Some(flow) = flow {
-        rewrite::apply::<F>(ctx, packet, flow, Side::Destination)?;
-        mark::set(ctx, flow);
+        rewrite::destination::<F>(ctx, packet, flow)?;
+        if flow.has_source_binding() {
+            mark::set(ctx);
+        } else {
+            told::keeps_its_source(ctx);
+        }
     } else if bridge::is_for_another_host(ctx) {
         bridge::send_up::<F>(ctx, packet.tuple);
     }
@@ -114,7 +122,7 @@ fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result
     } else {
         hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
     }
-    rewrite::apply::<F>(ctx, packet, hit.flow, Side::Source)?;
+    rewrite::source::<F>(ctx, packet, hit.flow)?;
     Ok(Verdict::Next)
 }
 

@@ -78,11 +78,8 @@ pub(super) fn parse<'a, F: Family>(
         return None;
     }
     let l4 = inner + quoted.len;
-    let answer = FlowKey::fill(place, quoted.protocol);
-    let complete = packet.load_to(inner + F::ADDRESSES, answer.destination)
-        && packet.load_to(inner + F::ADDRESSES + size_of::<F::Address>(), answer.source)
-        && packet.load_to(l4, answer.destination_port)
-        && packet.load_to(l4 + 2, answer.source_port);
+    let tuple = FlowKey::fill(place, quoted.protocol);
+    let complete = packet.load_to(inner + F::ADDRESSES, tuple.addresses) && packet.load_to(l4, tuple.ports);
     if !complete || l4 + QUOTED > end {
         return None;
     }
@@ -93,7 +90,8 @@ pub(super) fn parse<'a, F: Family>(
         tcp_check(packet, l4, end)
     };
     // SAFETY: `fill` has set the protocol, and all loads succeeded.
-    let (answer, ends) = unsafe { (place.assume_init_ref(), ends.assume_init_ref()) };
+    let (answer, ends) = unsafe { (place.assume_init_mut(), ends.assume_init_ref()) };
+    answer.reverse();
     (ends[1] == answer.destination().0).then_some(Quote {
         answer,
         icmp,

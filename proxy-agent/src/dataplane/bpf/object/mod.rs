@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::Map,
-    programs::{Program, SchedClassifier},
+    programs::{Program, ProgramType, SchedClassifier},
+    sys::{BpfHelper, is_helper_supported},
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -241,11 +242,19 @@ pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
         resize::set_aside(pins, name, size)?;
         loader.map_max_entries(name, size);
     }
+    let has_coarse_clock = u8::from(has_coarse_clock());
+    loader.override_global("HAS_COARSE_CLOCK", &has_coarse_clock, true);
     let mut object = loader
         .load(OBJECT)
         .context("the kernel does not take the BPF maps")?;
     load_programs(&mut object)?;
     Ok(object)
+}
+
+/// Linux 5.11 and later do. Where nobody can tell, the programs read the other one, which every kernel has.
+fn has_coarse_clock() -> bool {
+    let coarse = BpfHelper::BPF_FUNC_ktime_get_coarse_ns;
+    is_helper_supported(ProgramType::SchedClassifier, coarse).unwrap_or(false)
 }
 
 /// Both at the same time.
