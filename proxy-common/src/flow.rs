@@ -153,6 +153,13 @@ impl<A: Copy> FlowKey<A> {
         Self::new(self.destination(), self.source(), self.protocol)
     }
 
+    /// The key that whoever takes this key's entry over holds meanwhile. No packet has it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn claim(&self) -> Self {
+        Self { reserved: 1, ..*self }
+    }
+
     /// Source address and port.
     #[must_use]
     #[inline(always)]

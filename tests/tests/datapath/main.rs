@@ -85,6 +85,7 @@ mod same_source_port;
 mod scene;
 mod snat_ports;
 mod tcp;
+mod two_cpus;
 mod udp;
 mod untouched;
 
