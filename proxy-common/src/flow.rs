@@ -148,6 +148,13 @@ impl<A: Copy> FlowKey<A> {
         Self::new(self.destination(), self.source(), self.protocol)
     }
 
+    /// The key that whoever takes this key's entry over holds meanwhile. No packet has it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn claim(&self) -> Self {
+        Self { reserved: 1, ..*self }
+    }
+
     /// Becomes the tuple of the answer.
     #[inline(always)]
     pub const fn reverse(&mut self) {

@@ -94,8 +94,26 @@ fn reserve<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flo
     }
     match flow::find(table, key) {
         Some(owner) if !owner.flow.puts_the_same_as(entry) => false,
-        _ => flow::store(table, key, entry).is_ok(),
+        Some(_) => flow::store(table, key, entry).is_ok(),
+        None => take_over(table, key, entry),
     }
+}
+
+/// Whether an expired entry is now ours. Of several CPUs that have found it, the one that holds its claim looks again and replaces it.
+///
+/// Not inlined: with a stack frame of its own it fits beside its callers'.
+#[inline(never)]
+fn take_over<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) -> bool {
+    let claim = key.claim();
+    if table.insert(&claim, entry, BPF_NOEXIST.into()).is_err() {
+        return false;
+    }
+    let is_ours = flow::find(table, key).is_none() && {
+        let _ = table.remove(key);
+        table.insert(key, entry, BPF_NOEXIST.into()).is_ok()
+    };
+    let _ = table.remove(&claim);
+    is_ours
 }
 
 #[inline(always)]

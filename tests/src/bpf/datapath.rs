@@ -7,13 +7,16 @@ use std::{
     thread,
 };
 
-use aya::{TestRun as _, TestRunOptions, programs::ProgramError};
+use aya::{
+    TestRun as _, TestRunOptions,
+    programs::{ProgramError, SchedClassifier},
+};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use proxy_agent::dataplane::bpf::object;
 use proxy_common::Counter;
 
-use super::{ClusterIp, Layer, Packet, loaded::Loaded};
+use super::{ClusterIp, Layer, Packet, at_once::at_once, loaded::Loaded};
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`.
 const NEXT: u32 = u32::MAX;
@@ -165,28 +168,26 @@ impl Datapath {
         bytes: &[u8],
         mark: u32,
     ) -> Result<(Outcome, u32), ProgramError> {
-        let mut out = vec![0; bytes.len() + 256];
-        let mut context = [0; CONTEXT];
-        context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
-        let mut context_out = [0; CONTEXT];
+        let program = self.program(hook);
+        run(program, hook, bytes, mark)
+    }
+
+    fn program(&mut self, hook: Hook) -> &SchedClassifier {
         let name = hook.program(self.setup.layer);
-        let program = object::program(&mut self.loaded_mut().object, name).expect("the program");
-        let result = program.test_run(TestRunOptions {
-            data_in: Some(bytes),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context[..MARK + 4]),
-            ctx_out: Some(&mut context_out),
-            ..TestRunOptions::new()
-        })?;
-        out.truncate(usize::try_from(result.data_size_out).expect("a length"));
-        let outcome = match result.return_value {
-            NEXT => Outcome::Next(out),
-            REDIRECT => Outcome::Redirected(out),
-            SHOT => Outcome::Dropped,
-            other => panic!("{hook:?} gives verdict {other}"),
-        };
-        let mark = context_out[MARK..].first_chunk().expect("four bytes");
-        Ok((outcome, u32::from_ne_bytes(*mark)))
+        object::program(&mut self.loaded_mut().object, name).expect("the program")
+    }
+
+    /// Sends two packets at the same time, each on a CPU of its own; what goes on of each.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::try_send`].
+    pub fn send_at_once(&mut self, hook: Hook, packets: [&Packet; 2]) -> [Option<Packet>; 2] {
+        let layer = self.setup.layer;
+        let program = self.program(hook);
+        let bytes = packets.map(|packet| packet.bytes(layer));
+        let sent = at_once(|which| run(program, hook, &bytes[which], 0));
+        sent.map(|sent| went_on(hook, sent.expect("a whole packet can be sent").0, layer))
     }
 
     /// Sends a packet with a mark, which must go on; it and its mark then.
@@ -220,14 +221,8 @@ impl Datapath {
     /// When it is redirected, when what goes on has a wrong checksum, or something else than addresses and ports has changed.
     pub fn try_send(&mut self, hook: Hook, packet: &Packet) -> Option<Packet> {
         let layer = self.setup.layer;
-        match self
-            .send_bytes(hook, &packet.bytes(layer))
-            .expect("a whole packet can be sent")
-        {
-            Outcome::Next(bytes) => Some(Packet::parse(&bytes, layer)),
-            Outcome::Dropped => None,
-            Outcome::Redirected(bytes) => panic!("{hook:?} redirects {packet:?} as {bytes:x?}"),
-        }
+        let sent = self.send_bytes(hook, &packet.bytes(layer));
+        went_on(hook, sent.expect("a whole packet can be sent"), layer)
     }
 
     /// Sends a packet to ingress that must come back as its own answer; the bytes of that.
@@ -346,6 +341,42 @@ impl Datapath {
             SocketAddr::V4(_) => self.loaded_mut().flows4.age(hook, packet, seconds),
             SocketAddr::V6(_) => self.loaded_mut().flows6.age(hook, packet, seconds),
         }
+    }
+}
+
+fn run(
+    program: &SchedClassifier,
+    hook: Hook,
+    bytes: &[u8],
+    mark: u32,
+) -> Result<(Outcome, u32), ProgramError> {
+    let mut out = vec![0; bytes.len() + 256];
+    let mut context = [0; CONTEXT];
+    context[MARK..MARK + 4].copy_from_slice(&mark.to_ne_bytes());
+    let mut context_out = [0; CONTEXT];
+    let result = program.test_run(TestRunOptions {
+        data_in: Some(bytes),
+        data_out: Some(&mut out),
+        ctx_in: Some(&context[..MARK + 4]),
+        ctx_out: Some(&mut context_out),
+        ..TestRunOptions::new()
+    })?;
+    out.truncate(usize::try_from(result.data_size_out).expect("a length"));
+    let outcome = match result.return_value {
+        NEXT => Outcome::Next(out),
+        REDIRECT => Outcome::Redirected(out),
+        SHOT => Outcome::Dropped,
+        other => panic!("{hook:?} gives verdict {other}"),
+    };
+    let mark = context_out[MARK..].first_chunk().expect("four bytes");
+    Ok((outcome, u32::from_ne_bytes(*mark)))
+}
+
+fn went_on(hook: Hook, outcome: Outcome, layer: Layer) -> Option<Packet> {
+    match outcome {
+        Outcome::Next(bytes) => Some(Packet::parse(&bytes, layer)),
+        Outcome::Dropped => None,
+        Outcome::Redirected(bytes) => panic!("{hook:?} redirects a packet as {bytes:x?}"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! The maps are filled by the agent's own code, so that a test meets the bytes that a node would.
 
 mod affinities;
+mod at_once;
 mod datapath;
 mod flows;
 mod fragments;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use harness::bpf::ClusterIp;
+use harness::bpf::{ACK, ClusterIp};
 
 use crate::{
     Variant,
@@ -12,6 +12,7 @@ use crate::{
 for_each_variant!(
     a_client_keeps_its_endpoint_and_others_have_their_own,
     the_time_begins_anew_with_each_connection,
+    packets_of_an_open_connection_do_not_begin_the_time_anew,
     a_client_moves_once_its_endpoint_is_gone_and_keeps_the_new_one,
     affinity_is_kept_by_address_at_all_frontends_of_a_service_port,
 );
@@ -62,6 +63,20 @@ fn the_time_begins_anew_with_each_connection(variant: Variant) {
         later.push(target(&mut scene, variant, 1, number));
     }
     assert!(later.iter().any(|target| *target != first), "the time is over");
+}
+
+fn packets_of_an_open_connection_do_not_begin_the_time_anew(variant: Variant) {
+    let mut scene = Scene::new(variant, &[sticky(variant, 1..=ENDPOINTS)]);
+    let mut met = Vec::new();
+    for number in 0..FLOWS {
+        met.push(target(&mut scene, variant, 1, number));
+        let open = variant.opening(variant.client(1, EPHEMERAL + number), variant.vip(1));
+        for _ in 0..2 {
+            scene.age_affinities(TIMEOUT / 2 + 1);
+            scene.round_trip(&open.flags(ACK));
+        }
+    }
+    assert!(met.iter().any(|target| *target != met[0]), "the time is over");
 }
 
 fn a_client_moves_once_its_endpoint_is_gone_and_keeps_the_new_one(variant: Variant) {

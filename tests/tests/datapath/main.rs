@@ -69,6 +69,7 @@ mod cluster_ip;
 mod distribution;
 mod eviction;
 mod extension_headers;
+mod flow_life;
 mod forward_mark;
 mod fragments;
 mod hairpin;
@@ -85,6 +86,7 @@ mod same_source_port;
 mod scene;
 mod snat_ports;
 mod tcp;
+mod two_cpus;
 mod udp;
 mod untouched;
 
