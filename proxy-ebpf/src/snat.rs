@@ -28,17 +28,21 @@ const REPLY_DRAWS: u32 = 4;
 /// The client keeps its port unless another frontend owns the reply's tuple; then `to` gets another one.
 #[inline(always)]
 pub(crate) fn reserve_reply<F: Family>(request: &FlowKey<F::Address>, to: &mut Flow<F::Address>) -> bool {
-    let own = to.peer_port();
-    for _ in 0..=REPLY_DRAWS {
-        let (key, twin) = to.egress_twin(request);
-        if reserve(F::egress_flows(), &key, &twin) {
-            if to.peer_port() != own {
-                count::add(Counter::SourcePortsChanged);
-            }
+    let (mut reply, twin) = to.egress_twin(request);
+    if reserve(F::egress_flows(), &reply, &twin) {
+        return true;
+    }
+    for _ in 0..REPLY_DRAWS {
+        let Some(port) = draw() else { return false };
+        reply.set_destination_port(Port::new(port));
+        if F::egress_flows()
+            .insert(&reply, &twin, BPF_NOEXIST.into())
+            .is_ok()
+        {
+            to.set_peer_port(Port::new(port));
+            count::add(Counter::SourcePortsChanged);
             return true;
         }
-        let Some(port) = draw() else { return false };
-        to.set_peer_port(Port::new(port));
     }
     false
 }

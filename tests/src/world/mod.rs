@@ -69,12 +69,24 @@ impl World {
     ///
     /// As [`Scratch::create`] and [`Agent::start`].
     pub fn on(topology: Topology, tc_attach: TcAttach) -> Result<Self> {
+        Self::with(topology, |node, scratch| Agent::start(node, scratch, tc_attach))
+    }
+
+    /// As [`start`](Self::start), with these flags beside the agents' usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(flags: &[&str]) -> Result<Self> {
+        Self::with(Topology::build()?, |node, scratch| {
+            Agent::start_with(node, scratch, flags)
+        })
+    }
+
+    fn with(topology: Topology, agent: impl Fn(&Host, &Scratch) -> Result<Agent>) -> Result<Self> {
         let scratch = Scratch::create()?;
         let [one, two] = &topology.nodes;
-        let agents = [
-            Agent::start(&one.host, &scratch, tc_attach)?,
-            Agent::start(&two.host, &scratch, tc_attach)?,
-        ];
+        let agents = [agent(&one.host, &scratch)?, agent(&two.host, &scratch)?];
         Ok(Self {
             agents,
             topology,
@@ -249,6 +261,31 @@ impl Published<'_> {
         })
     }
 
+    /// Deletes it, but for its servers, and waits until both agents know.
+    ///
+    /// # Errors
+    ///
+    /// It is deleted already, or an agent goes on serving it.
+    pub fn withdraw(&self) -> Result<()> {
+        self.world.manifests.remove(&self.service.name)?;
+        let id = self.service.id();
+        self.world.agents.iter().try_for_each(|agent| {
+            agent.wait_until("its end", |rows| {
+                ensure!(rows.iter().all(|row| row.service != id), "{id} is served");
+                Ok(())
+            })
+        })
+    }
+
+    /// Creates it again after [`withdraw`](Self::withdraw), and waits until both agents know.
+    ///
+    /// # Errors
+    ///
+    /// An agent does not get it served in time.
+    pub fn come_back(&self) -> Result<()> {
+        self.write_and_wait()
+    }
+
     fn serve_on(&mut self, pod: &Host) -> Result<()> {
         if !self.servers.contains_key(&pod.name) {
             let server = Server::start(
@@ -275,7 +312,9 @@ impl Published<'_> {
 
 impl Drop for Published<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.world.manifests.remove(&self.service.name)
+        let manifests = &self.world.manifests;
+        if manifests.path(&self.service.name).exists()
+            && let Err(error) = manifests.remove(&self.service.name)
             && !thread::panicking()
         {
             eprintln!("{error:#}");

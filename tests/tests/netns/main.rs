@@ -42,15 +42,29 @@ macro_rules! for_each_udp {
     )+ };
 }
 
+/// Both families, TCP only.
+macro_rules! for_each_tcp {
+    ($($function:ident),+ $(,)?) => { $(
+        mod $function {
+            #[test]
+            fn ipv4() { super::$function(crate::IPV4_TCP); }
+            #[test]
+            fn ipv6() { super::$function(crate::IPV6_TCP); }
+        }
+    )+ };
+}
+
 mod attachment;
 mod bridge;
 mod cleanup;
 mod cluster_ip;
 mod cni_masquerade;
+mod cold_neighbour;
 mod drift;
 mod external_ip;
 mod forward_policy;
 mod fragments;
+mod full_tables;
 mod hairpin;
 mod harness_itself;
 mod host_network;
@@ -69,9 +83,11 @@ mod node_port;
 mod overlay;
 mod path_mtu;
 mod policies;
+mod port_reuse;
 mod reload;
 mod restart;
 mod same_source_port;
+mod service_deleted;
 mod untouched;
 mod uplinks;
 mod weights;

@@ -134,6 +134,8 @@ pub fn detach_clsact(device: &str) -> Result<()> {
             // Dropping the link removes the filter; one that was never there is no error.
             Ok(link) => drop(link),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // The device has gone since it was listed, and its filters with it.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot detach from {device}")),
         }
     }
@@ -199,4 +201,14 @@ fn is_unsupported(error: &anyhow::Error) -> bool {
         return false;
     };
     error.io_error.raw_os_error() == Some(nix::libc::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::detach_clsact;
+
+    #[test]
+    fn a_device_that_has_gone_meanwhile_is_nothing_to_detach_from() {
+        detach_clsact("kp-no-such-dev").unwrap();
+    }
 }
