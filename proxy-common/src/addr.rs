@@ -57,6 +57,9 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
     /// What a checksum over this address changes by when it becomes `new`; see [`csum::diff`].
     fn csum_diff(self, new: Self) -> u32;
 
+    /// All of its words, one exclusive-or'ed into the other.
+    fn folded(self) -> u32;
+
     /// Whether a host can have it: neither the any-address nor multicast, broadcast or reserved (class E).
     fn is_unicast(self) -> bool;
 
@@ -128,6 +131,11 @@ impl Address for Addr4 {
     }
 
     #[inline(always)]
+    fn folded(self) -> u32 {
+        self.words()[0]
+    }
+
+    #[inline(always)]
     fn is_unicast(self) -> bool {
         self.words()[0] != 0 && self.octets[0] < 224
     }
@@ -165,6 +173,12 @@ impl Address for Addr6 {
     #[inline(always)]
     fn csum_diff(self, new: Self) -> u32 {
         csum::diff(self.words(), new.words())
+    }
+
+    #[inline(always)]
+    fn folded(self) -> u32 {
+        let [a, b, c, d] = self.words();
+        a ^ b ^ c ^ d
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@
 //! | `AFFINITY4/6` | [`AffinityKey`] → [`Affinity`] | programs | LRU, expiry on hit |
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
+//! | `FLOW_HINTS` | hook → a byte for each [`hint`]: the hook has had flows of such an end | programs | the pin directory's |
 //! | `FRAGMENTS4/6` | [`FragmentKey`] → [`Fragment`] | programs | LRU, expiry on hit |
 //! | `FRAGMENTED4/6` | [`FragmentedKey`] → second it was first seen | programs | LRU |
 //! | `HELD_FRAGMENTS4/6` | [`HeldKey`] → its bytes | programs | LRU, until the first fragment comes |
@@ -40,6 +41,7 @@ mod endpoint;
 mod flow;
 mod fragment;
 mod frontend;
+mod hints;
 mod maps;
 mod node;
 mod rate;
@@ -52,6 +54,7 @@ pub use endpoint::{Endpoint, EndpointKey, MemberKey};
 pub use flow::{Flow, FlowFlags, FlowKey};
 pub use fragment::{Ends, Fragment, FragmentKey, FragmentedKey, HeldKey};
 pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind, List};
+pub use hints::{HINTS, hint};
 pub use maps::{
     DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD,
     MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,

@@ -4,7 +4,7 @@
 use aya_ebpf::programs::TcContext;
 use proxy_common::FlowKey;
 
-use crate::{Family, client, flow};
+use crate::{Family, client, flow, rewrite::Side};
 
 /// `PACKET_HOST` of `<linux/if_packet.h>`.
 const HOST: u32 = 0;
@@ -23,7 +23,7 @@ pub(crate) fn is_for_another_host(ctx: &TcContext) -> bool {
 /// A failure leaves it to the bridge, as without a Service.
 #[inline(never)]
 pub(crate) fn send_up<F: Family>(ctx: &TcContext, key: &FlowKey<F::Address>) {
-    if flow::find(F::egress_flows(), key).is_some() {
+    if flow::find::<F>(Side::Source, key).is_some() {
         readdress(ctx);
     }
 }
@@ -33,7 +33,7 @@ pub(crate) fn send_up<F: Family>(ctx: &TcContext, key: &FlowKey<F::Address>) {
 pub(crate) fn was_sent_up<F: Family>(ctx: &TcContext, key: &FlowKey<F::Address>) -> bool {
     client::interface(ctx).is_some_and(|interface| interface.bridge_mac().is_some())
         && !is_for_another_host(ctx)
-        && flow::find(F::egress_flows(), key).is_some()
+        && flow::find::<F>(Side::Source, key).is_some()
 }
 
 /// Addresses a frame to the bridge itself.

@@ -66,6 +66,14 @@ pub trait Family: sealed::Sealed {
     fn ingress_flows() -> &'static Flows<Self::Address>;
     /// `EGRESS_FLOWS`.
     fn egress_flows() -> &'static Flows<Self::Address>;
+    /// The flow table of a hook.
+    #[inline(always)]
+    fn flows(hook: Side) -> &'static Flows<Self::Address> {
+        match hook {
+            Side::Destination => Self::ingress_flows(),
+            Side::Source => Self::egress_flows(),
+        }
+    }
     /// `NODE_ADDRESSES`.
     fn node_addresses() -> &'static NodeAddresses<Self::Address>;
     /// `FRAGMENTS`.

@@ -6,7 +6,7 @@ use proxy_common::{
     tcp_state::{Direction, State, TcpFlags},
 };
 
-use crate::{Family, clock::now, count, lookup, maps::Flows, parse::Packet};
+use crate::{Family, clock::now, count, hints, lookup, parse::Packet, rewrite::Side};
 
 /// A living entry, and the time that it was found at: traffic without flows does not pay for the clock.
 pub(crate) struct Hit<A: 'static> {
@@ -14,10 +14,20 @@ pub(crate) struct Hit<A: 'static> {
     now: u32,
 }
 
-/// The entry of `key`, unless it has expired.
+/// The entry of `key`, unless it has expired. For packets that most likely have none.
 #[inline(always)]
-pub(crate) fn find<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>) -> Option<Hit<A>> {
-    let entry = table.get_ptr_mut(key)?;
+pub(crate) fn find<F: Family>(hook: Side, key: &FlowKey<F::Address>) -> Option<Hit<F::Address>> {
+    if hints::may_have::<F>(hook, key) {
+        find_again::<F>(hook, key)
+    } else {
+        None
+    }
+}
+
+/// The same for a key that most likely has one.
+#[inline(always)]
+pub(crate) fn find_again<F: Family>(hook: Side, key: &FlowKey<F::Address>) -> Option<Hit<F::Address>> {
+    let entry = F::flows(hook).get_ptr_mut(key)?;
     // SAFETY: the element stays allocated while the program runs. Another CPU may write it at the same time; its fields
     // are then from either write, and every one of them is valid on its own.
     let flow = unsafe { &mut *entry };
@@ -59,7 +69,7 @@ impl<A: Copy + Eq> Hit<A> {
 #[inline(never)]
 pub(crate) fn tell_egress<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
     let (twin_key, entry) = flow.egress_twin(key);
-    share(F::egress_flows(), &twin_key, &entry);
+    share::<F>(Side::Source, &twin_key, &entry);
     if flow.flags().has(FlowFlags::REQUEST) {
         // A full table is counted where the flow is opened; here the next second tries again.
         let _ = keep_source_binding::<F>(key, flow);
@@ -91,22 +101,22 @@ pub(crate) fn keep_source_binding<F: Family>(
     }
     let flags = FlowFlags::REQUEST.with(FlowFlags::PENDING);
     let pending = Flow::new(key.source(), key.destination().1, flags, now).of(flow.service(), flow.list());
-    store(F::egress_flows(), &key, &pending)
+    store::<F>(Side::Source, &key, &pending)
 }
 
 /// Tells the entry at ingress what its twin of `key` at egress has seen, and rebuilds it if it was evicted.
 #[inline(never)]
 pub(crate) fn tell_ingress<F: Family>(key: &FlowKey<F::Address>, flow: &Flow<F::Address>) {
     let (key, entry) = flow.ingress_twin(key);
-    share(F::ingress_flows(), &key, &entry);
+    share::<F>(Side::Destination, &key, &entry);
 }
 
 #[inline(always)]
-fn share<A: Copy + Eq>(twins: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) {
-    match twins.get_ptr_mut(key) {
+fn share<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) {
+    match F::flows(hook).get_ptr_mut(key) {
         // SAFETY: as in `find`.
         Some(known) => unsafe { (*known).note(entry.state(), entry.last_seen()) },
-        None if twins.insert(key, entry, BPF_NOEXIST.into()).is_ok() => count::add(Counter::FlowsHealed),
+        None if insert::<F>(hook, key, entry, BPF_NOEXIST) => count::add(Counter::FlowsHealed),
         None => {}
     }
 }
@@ -125,7 +135,7 @@ pub(crate) enum Request<A: 'static> {
 #[inline(always)]
 pub(crate) fn request<F: Family>(packet: &Packet<'_, F::Address>) -> Request<F::Address> {
     let key = packet.tuple;
-    let Some(mut hit) = find(F::ingress_flows(), key) else {
+    let Some(mut hit) = find::<F>(Side::Destination, key) else {
         return Request::Unknown;
     };
     if hit.is_reopened_by(packet) {
@@ -176,8 +186,26 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
 
 /// Stores an entry of a flow that is being opened.
 #[inline(always)]
-pub(crate) fn store<A>(table: &'static Flows<A>, key: &FlowKey<A>, flow: &Flow<A>) -> Result<(), Counter> {
-    table
-        .insert(key, flow, BPF_ANY.into())
-        .map_err(|_| Counter::FlowTableFull)
+pub(crate) fn store<F: Family>(
+    hook: Side,
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+) -> Result<(), Counter> {
+    if insert::<F>(hook, key, flow, BPF_ANY) {
+        Ok(())
+    } else {
+        Err(Counter::FlowTableFull)
+    }
+}
+
+/// Puts an entry into the flow table of a hook, as `flags` of `bpf_map_update_elem` say; whether it is there. No other way leads into it.
+#[inline(always)]
+pub(crate) fn insert<F: Family>(
+    hook: Side,
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+    flags: u32,
+) -> bool {
+    hints::note::<F>(hook, key, flow);
+    F::flows(hook).insert(key, flow, flags.into()).is_ok()
 }

@@ -34,6 +34,7 @@ mod count;
 mod family;
 mod flow;
 pub mod fragment;
+mod hints;
 mod icmp;
 mod lookup;
 mod mark;

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use proxy_common::{
     Addr4, Addr6, Affinity, AffinityKey, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey,
-    Fragment, FragmentKey, FragmentedKey, Frontend, FrontendKey, HeldKey, Interface, MAX_AFFINITIES,
+    Fragment, FragmentKey, FragmentedKey, Frontend, FrontendKey, HINTS, HeldKey, Interface, MAX_AFFINITIES,
     MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD, MAX_INTERFACES,
     MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, RateLimit, ServiceName, Settings,
     SourceRange,
@@ -70,6 +70,9 @@ pub static INGRESS_FLOWS6: Flows<Addr6> = Flows::new();
 pub static EGRESS_FLOWS4: Flows<Addr4> = Flows::new();
 #[btf_map]
 pub static EGRESS_FLOWS6: Flows<Addr6> = Flows::new();
+/// Hook → whether there ever was a flow with such a serving end.
+#[btf_map]
+pub static FLOW_HINTS: Array<[u8; HINTS], 2> = Array::new();
 #[btf_map]
 pub static NODE_ADDRESSES4: NodeAddresses<Addr4> = NodeAddresses::new();
 #[btf_map]

@@ -6,6 +6,7 @@ use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, L
 use crate::{
     Family, affinity, client, clock, count, flow,
     lookup::{self, Found, Pick},
+    rewrite::Side,
     snat,
 };
 
@@ -73,7 +74,7 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
 /// answers are told apart by another source port, as conntrack does it.
 #[inline(never)]
 pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Opened {
-    let Some(answer) = flow::find(F::egress_flows(), &request.reversed()) else {
+    let Some(answer) = flow::find::<F>(Side::Source, &request.reversed()) else {
         return Opened::Nothing;
     };
     if answer.flow.flags().has(FlowFlags::REQUEST) {
@@ -84,7 +85,7 @@ pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Open
     if !snat::reserve_reply::<F>(request, &mut to) {
         return passed(Counter::FlowTableFull);
     }
-    match flow::store(F::ingress_flows(), request, &to) {
+    match flow::store::<F>(Side::Destination, request, &to) {
         Ok(()) => Opened::Flow,
         Err(why) => passed(why),
     }
@@ -117,7 +118,7 @@ fn endpoint<F: Family>(
 #[inline(always)]
 fn commit<F: Family>(request: &FlowKey<F::Address>, to: &Flow<F::Address>) -> Result<(), Counter> {
     flow::keep_source_binding::<F>(request, to)?;
-    flow::store(F::ingress_flows(), request, to)
+    flow::store::<F>(Side::Destination, request, to)
 }
 
 #[inline(always)]

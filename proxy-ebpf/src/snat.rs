@@ -10,11 +10,7 @@ use aya_ebpf::{
 };
 use proxy_common::{Address, Counter, Flow, FlowKey, Port, TCP, snat::DRAWS};
 
-use crate::{
-    Family, client, count, flow,
-    maps::{Flows, SETTINGS},
-    verdict::Drop,
-};
+use crate::{Family, client, count, flow, maps::SETTINGS, rewrite::Side, verdict::Drop};
 
 /// `BPF_F_CURRENT_NETNS`: sockets of the device's own network namespace.
 const CURRENT_NETNS: u64 = u64::MAX;
@@ -29,16 +25,13 @@ const REPLY_DRAWS: u32 = 4;
 #[inline(always)]
 pub(crate) fn reserve_reply<F: Family>(request: &FlowKey<F::Address>, to: &mut Flow<F::Address>) -> bool {
     let (mut reply, twin) = to.egress_twin(request);
-    if reserve(F::egress_flows(), &reply, &twin) {
+    if reserve::<F>(Side::Source, &reply, &twin) {
         return true;
     }
     for _ in 0..REPLY_DRAWS {
         let Some(port) = draw() else { return false };
         reply.set_destination_port(Port::new(port));
-        if F::egress_flows()
-            .insert(&reply, &twin, BPF_NOEXIST.into())
-            .is_ok()
-        {
+        if flow::insert::<F>(Side::Source, &reply, &twin, BPF_NOEXIST) {
             to.set_peer_port(Port::new(port));
             count::add(Counter::SourcePortsChanged);
             return true;
@@ -68,9 +61,9 @@ pub(crate) fn masquerade<F: Family>(
             draw_free::<F>(&mut reply);
         }
         keeps_its_own = false;
-        if !is_held_by_a_socket(ctx, &reply) && reserve(F::ingress_flows(), &reply, &twin) {
+        if !is_held_by_a_socket(ctx, &reply) && reserve::<F>(Side::Destination, &reply, &twin) {
             let bound = pending.bound_to(reply.destination());
-            flow::store(F::egress_flows(), key, &bound).map_err(Drop)?;
+            flow::store::<F>(Side::Source, key, &bound).map_err(Drop)?;
             count::add(Counter::FlowsMasqueraded);
             return Ok(());
         }
@@ -84,7 +77,7 @@ fn draw_free<F: Family>(reply: &mut FlowKey<F::Address>) {
     for _ in 0..DRAWS {
         let Some(port) = draw() else { return };
         reply.set_destination_port(Port::new(port));
-        if flow::find(F::ingress_flows(), reply).is_none() {
+        if flow::find_again::<F>(Side::Destination, reply).is_none() {
             return;
         }
     }
@@ -92,14 +85,14 @@ fn draw_free<F: Family>(reply: &mut FlowKey<F::Address>) {
 
 /// Whether the entry is ours: new, an expired one taken over, or this very binding's.
 #[inline(always)]
-fn reserve<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) -> bool {
-    if table.insert(key, entry, BPF_NOEXIST.into()).is_ok() {
+fn reserve<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) -> bool {
+    if flow::insert::<F>(hook, key, entry, BPF_NOEXIST) {
         return true;
     }
-    match flow::find(table, key) {
+    match flow::find_again::<F>(hook, key) {
         Some(owner) if !owner.flow.puts_the_same_as(entry) => false,
-        Some(_) => flow::store(table, key, entry).is_ok(),
-        None => take_over(table, key, entry),
+        Some(_) => flow::store::<F>(hook, key, entry).is_ok(),
+        None => take_over::<F>(hook, key, entry),
     }
 }
 
@@ -107,12 +100,12 @@ fn reserve<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flo
 ///
 /// Not inlined: with a stack frame of its own it fits beside its callers'.
 #[inline(never)]
-fn take_over<A: Copy + Eq>(table: &'static Flows<A>, key: &FlowKey<A>, entry: &Flow<A>) -> bool {
-    let claim = key.claim();
+fn take_over<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) -> bool {
+    let (table, claim) = (F::flows(hook), key.claim());
     if table.insert(&claim, entry, BPF_NOEXIST.into()).is_err() {
         return false;
     }
-    let is_ours = flow::find(table, key).is_none() && {
+    let is_ours = flow::find_again::<F>(hook, key).is_none() && {
         let _ = table.remove(key);
         table.insert(key, entry, BPF_NOEXIST.into()).is_ok()
     };

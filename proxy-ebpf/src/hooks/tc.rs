@@ -75,7 +75,7 @@ fn arrived<F: Family>(
                 opened => opened,
             };
             match opened {
-                Opened::Flow => flow::find(F::ingress_flows(), packet.tuple).map(|hit| &*hit.flow),
+                Opened::Flow => flow::find_again::<F>(Side::Destination, packet.tuple).map(|hit| &*hit.flow),
                 Opened::Nothing => None,
                 Opened::Refused => return Ok(reject::packet::<F>(ctx, packet, layer)),
                 Opened::Dropped(why) => return Err(Drop(why)),
@@ -112,13 +112,13 @@ fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
 #[inline(always)]
 fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result<Verdict, Drop> {
     let key = packet.tuple;
-    let Some(mut hit) = flow::find(F::egress_flows(), key) else {
+    let Some(mut hit) = flow::find::<F>(Side::Source, key) else {
         return Ok(Verdict::Next);
     };
     if hit.flow.flags().has(FlowFlags::PENDING) {
         snat::masquerade::<F>(ctx, key, hit.flow)?;
         // A table so small that it has evicted the entry already has no room for the flow.
-        hit = flow::find(F::egress_flows(), key).ok_or(Drop(Counter::NoSourcePort))?;
+        hit = flow::find_again::<F>(Side::Source, key).ok_or(Drop(Counter::NoSourcePort))?;
     } else {
         hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
     }

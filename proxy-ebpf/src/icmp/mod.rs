@@ -38,11 +38,7 @@ pub(crate) fn quoting<F: Family>(ctx: &TcContext, l3: usize, side: Side) -> Verd
     let Some(quote) = quote::parse::<F>(ctx, l3, &mut place) else {
         return Verdict::Next;
     };
-    let table = match side {
-        Side::Destination => F::ingress_flows(),
-        Side::Source => F::egress_flows(),
-    };
-    match flow::find(table, quote.answer) {
+    match flow::find_again::<F>(side, quote.answer) {
         Some(hit) if !hit.flow.flags().has(FlowFlags::PENDING) => {
             if translate::<F>(ctx, l3, &quote, hit.flow, side).is_err() {
                 return Verdict::Drop(Counter::RewriteFailed);

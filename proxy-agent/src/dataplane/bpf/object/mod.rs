@@ -29,7 +29,7 @@ use super::{
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 20] = [
+pub const MAP_NAMES: [&str; 21] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
@@ -44,6 +44,7 @@ pub const MAP_NAMES: [&str; 20] = [
     "INGRESS_FLOWS6",
     "EGRESS_FLOWS4",
     "EGRESS_FLOWS6",
+    "FLOW_HINTS",
     "NODE_ADDRESSES4",
     "NODE_ADDRESSES6",
     "INTERFACES",

@@ -1,0 +1,38 @@
+//! Which ends of packets can be those of flows: a byte tells without a look-up that a packet belongs to none.
+//!
+//! The end that counts is the one that serves: a request's destination and a reply's source. Clients come and go; the Services and
+//! endpoints that a node has had are few. Bytes are set before an entry is stored, and never taken back: what is set too long costs a
+//! look-up.
+
+use proxy_common::{Flow, FlowFlags, FlowKey, HINTS, hint};
+
+use crate::{Family, maps::FLOW_HINTS, rewrite::Side};
+
+/// Whether the flow table of a hook can have the entry.
+#[inline(always)]
+pub(crate) fn may_have<F: Family>(hook: Side, key: &FlowKey<F::Address>) -> bool {
+    let Some(seen) = of(hook) else { return true };
+    // SAFETY: hints are within the array. Any CPU may set a byte meanwhile, which is one store.
+    unsafe { *seen.add(hint(key.source())) | *seen.add(hint(key.destination())) != 0 }
+}
+
+/// Sees to it that the entry will be found.
+///
+/// Not inlined: many places store entries, and the verifier would follow each.
+#[inline(never)]
+pub(crate) fn note<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) {
+    let Some(seen) = of(hook) else { return };
+    let end = if entry.flags().has(FlowFlags::REQUEST) {
+        key.destination()
+    } else {
+        key.source()
+    };
+    // SAFETY: as above.
+    unsafe { *seen.add(hint(end)) = 1 };
+}
+
+#[inline(always)]
+fn of(hook: Side) -> Option<*mut u8> {
+    let seen: *mut [u8; HINTS] = FLOW_HINTS.get_ptr_mut(hook.hook().into())?;
+    Some(seen.cast())
+}
