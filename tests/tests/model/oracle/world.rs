@@ -10,16 +10,16 @@ use proptest::{
     sample::{select, subsequence},
 };
 use proxy_agent::model::{
-    Cluster, ClusterEvent, DetectLocal, EndpointSelector, EndpointSlice, Family, Node, NodeContext,
-    NodePortAddresses, Object, ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort,
-    TrafficPolicy, WeightRule, Weights,
+    DetectLocal, EndpointSelector, EndpointSlice, Family, Node, NodeContext, NodePortAddresses, Object,
+    ObjectName, Protocol, Service, ServicePortSpec, SliceEndpoint, SlicePort, TrafficPolicy, WeightRule,
+    Weights,
 };
 
 /// All that decides where packets go on a node.
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) context: NodeContext,
-    pub(super) services: BTreeMap<ObjectName, Service>,
+    pub(crate) services: BTreeMap<ObjectName, Service>,
     pub(super) slices: BTreeMap<ObjectName, EndpointSlice>,
     pub(super) nodes: BTreeMap<String, Node>,
     /// The rules in the Services' annotations.
@@ -27,6 +27,26 @@ pub(super) struct World {
 }
 
 impl World {
+    /// The world of these objects.
+    pub(crate) fn of(context: NodeContext, objects: Vec<Object>) -> Self {
+        let mut world = Self {
+            context,
+            services: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            weights: BTreeMap::new(),
+        };
+        for object in objects {
+            match object {
+                Object::Service(service) => drop(world.services.insert(service.name.clone(), service)),
+                Object::EndpointSlice(slice) => drop(world.slices.insert(slice.name.clone(), slice)),
+                Object::Node(node) => drop(world.nodes.insert(node.name.clone(), node)),
+                Object::ServiceCIDR(_) => {}
+            }
+        }
+        world
+    }
+
     /// The objects, those of a kind in the order of their names.
     pub(super) fn objects(&self) -> Vec<Object> {
         let services = self.services.values().cloned().map(Object::Service);
@@ -34,15 +54,6 @@ impl World {
         let nodes = self.nodes.values().cloned().map(Object::Node);
         services.chain(slices).chain(nodes).collect()
     }
-}
-
-/// A cluster that has been told of these objects in this order.
-pub(super) fn cluster(objects: Vec<Object>) -> Cluster {
-    let mut cluster = Cluster::default();
-    for object in objects {
-        cluster.handle(ClusterEvent::Apply(object));
-    }
-    cluster
 }
 
 const HERE: &str = "here";

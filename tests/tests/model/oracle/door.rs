@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, net::IpAddr};
 use proxy_agent::model::{NodePortAddresses, Service, ServicePortSpec};
 
 use super::answer::{Met, Walk};
-use crate::packet::is_node;
 
 /// Which address of the Service the packet is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl<'a> Walk<'a> {
                 return Some(Door::LoadBalancer);
             }
         }
-        let is_node_port = port.node_port == Some(to.port()) && is_node(to.ip());
+        let is_node_port = port.node_port == Some(to.port()) && self.packet.is_node(to.ip());
         if is_node_port && !self.serves_node_ports(to.ip()) {
             met.insert("a node port at an address that serves none");
             return None;

@@ -10,7 +10,7 @@ use proxy_agent::model::{
     Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, LocalTraffic, Masquerade, WhenEmpty,
 };
 
-use crate::packet::{Packet, is_node};
+use crate::packet::Packet;
 
 /// Where a packet goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,11 +77,12 @@ fn frontend<'a>(desired: &'a Desired, packet: &Packet) -> Option<(FrontendKey, &
     };
     let to = packet.destination.ip();
     let any_node = FrontendAddress::AnyNode(Family::of(to));
-    find(FrontendAddress::Ip(to)).or_else(|| find(any_node).filter(|_| serves_node_ports(desired, to)))
+    find(FrontendAddress::Ip(to)).or_else(|| find(any_node).filter(|_| serves_node_ports(desired, packet)))
 }
 
-fn serves_node_ports(desired: &Desired, to: IpAddr) -> bool {
-    is_node(to) && desired.node.of(Family::of(to)).node_ports.serves(to)
+fn serves_node_ports(desired: &Desired, packet: &Packet) -> bool {
+    let to = packet.destination.ip();
+    packet.is_node(to) && desired.node.of(Family::of(to)).node_ports.serves(to)
 }
 
 fn is_let_in(frontend: &Frontend, client: IpAddr) -> bool {
@@ -93,7 +94,7 @@ fn is_let_in(frontend: &Frontend, client: IpAddr) -> bool {
 fn client(desired: &Desired, packet: &Packet) -> Client {
     if is_pod(desired, packet) {
         Client::Pod
-    } else if is_node(packet.source) {
+    } else if packet.is_node(packet.source) {
         Client::Node
     } else {
         Client::External

@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
+use harness::manifests::cluster;
 use proptest::{prelude::*, test_runner::RngSeed};
 use proxy_agent::model::{Scope, ServicePortId, TrafficPolicy, compute};
 
-use self::{
+use self::world::world;
+pub(crate) use self::{
     answer::{Met, answer},
-    world::{cluster, world},
+    world::World,
 };
 use crate::{packet::Packet, tracer::trace};
 

@@ -1,5 +1,7 @@
 //! Services and their EndpointSlices as YAML files in a directory that agents read.
 
+mod read;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -11,6 +13,7 @@ use anyhow::{Context as _, Result};
 use proxy_agent::model::{Family, Protocol};
 
 use crate::topology::Host;
+pub use read::{cluster, objects};
 
 /// A dual-stack or single-stack Service with one port, in namespace `default`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +40,9 @@ pub struct Service {
     pub load_balancer: Option<IpAddr>,
     /// Further fields of `spec`, each a line of YAML.
     pub spec: Vec<String>,
-    /// The endpoints, each ready.
+    /// Whether the Service has a second port, `other`, of the same numbers in the other one of TCP and UDP. No endpoint has it.
+    pub other_protocol: bool,
+    /// The endpoints.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -50,6 +55,33 @@ pub struct Endpoint {
     pub node: String,
     /// `targetRef.name`.
     pub pod: String,
+    /// `conditions`.
+    pub condition: Condition,
+}
+
+/// What `conditions` of an endpoint say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// It takes traffic.
+    #[default]
+    Ready,
+    /// It has not started to, though it would answer.
+    Unready,
+    /// It is about to end, and answers until then.
+    Terminating,
+    /// It is about to end and answers no more.
+    Gone,
+}
+
+impl Condition {
+    const fn yaml(self) -> &'static str {
+        match self {
+            Self::Ready => "{ready: true}",
+            Self::Unready => "{ready: false, serving: true}",
+            Self::Terminating => "{ready: false, serving: true, terminating: true}",
+            Self::Gone => "{ready: false, serving: false, terminating: true}",
+        }
+    }
 }
 
 impl Endpoint {
@@ -60,6 +92,7 @@ impl Endpoint {
             address: pod.ip(family),
             node: pod.node.clone(),
             pod: pod.name.clone(),
+            condition: Condition::Ready,
         };
         pods.iter()
             .flat_map(|pod| families.iter().map(|family| endpoint(pod, *family)))
@@ -107,9 +140,7 @@ impl Service {
             ips.iter().map(|ip| format!("{:?}", ip.to_string())).collect()
         };
         let ips = quoted(&self.cluster_ips);
-        let node_port = self
-            .node_port
-            .map_or_else(String::new, |port| format!("\n      nodePort: {port}"));
+        let ports = self.ports();
         let annotations = self.weights.as_ref().map_or_else(String::new, |weights| {
             format!("\n  annotations: {{kube-portal.io/weights: {weights:?}}}")
         });
@@ -125,19 +156,37 @@ spec:
   clusterIPs: [{}]
   externalIPs: [{}]
   ports:
-    - name: {}
-      protocol: {}
-      port: {}
-      targetPort: {}{node_port}
-{more}{status}",
+{ports}{more}{status}",
             self.name,
             ips[0],
             ips.join(", "),
             quoted(&self.external_ips).join(", "),
-            self.port_name,
-            self.protocol,
-            self.port,
-            self.target_port
+        )
+    }
+
+    fn ports(&self) -> String {
+        let own = self.port_document(&self.port_name, self.protocol);
+        let other = match self.protocol {
+            Protocol::Tcp => Protocol::Udp,
+            _ => Protocol::Tcp,
+        };
+        let other = self.other_protocol.then(|| self.port_document("other", other));
+        own + &other.unwrap_or_default()
+    }
+
+    fn port_document(&self, name: &str, protocol: Protocol) -> String {
+        let Self {
+            port, target_port, ..
+        } = self;
+        let node_port = self
+            .node_port
+            .map_or_else(String::new, |port| format!("      nodePort: {port}\n"));
+        format!(
+            "    - name: {name}
+      protocol: {protocol}
+      port: {port}
+      targetPort: {target_port}
+{node_port}"
         )
     }
 
@@ -174,12 +223,19 @@ endpoints:",
         if endpoints.peek().is_none() {
             yaml.push_str(" []");
         }
-        for Endpoint { address, node, pod } in endpoints {
+        for Endpoint {
+            address,
+            node,
+            pod,
+            condition,
+        } in endpoints
+        {
             let _ = write!(
                 yaml,
-                "\n  - addresses: [{:?}]\n    conditions: {{ready: true}}\n    nodeName: {node}
+                "\n  - addresses: [{:?}]\n    conditions: {}\n    nodeName: {node}
     targetRef: {{kind: Pod, name: {pod}}}",
-                address.to_string()
+                address.to_string(),
+                condition.yaml()
             );
         }
         yaml.push('\n');
@@ -262,10 +318,12 @@ mod tests {
             weights: Some("pod/*=2".into()),
             load_balancer: None,
             spec: Vec::new(),
+            other_protocol: false,
             endpoints: vec![Endpoint {
                 address: "10.1.0.1".parse().unwrap(),
                 node: "node1".into(),
                 pod: "nginx".into(),
+                condition: Condition::Ready,
             }],
         }
     }

@@ -1,11 +1,14 @@
 //! The packets that a random cluster is asked about.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use proxy_agent::model::Protocol;
 
 use super::world::{NODE_PORTS, PORTS, PROTOCOLS, VIPS};
-use crate::packet::Packet;
+use crate::packet::{NODE, Packet};
 
 /// Of the node's, of another node of this network, of nobody.
 const OTHERS: [&str; 6] = [
@@ -35,9 +38,11 @@ const CLIENTS: [(&str, Option<&str>); 12] = [
 
 /// Everyone to everywhere: each client, and each destination as its own client.
 pub(super) fn all() -> Vec<Packet> {
+    let node: Arc<[IpAddr]> = NODE.into();
     let to = |(destination, protocol): (SocketAddr, Protocol)| {
         let clients = CLIENTS.map(|(client, interface)| (address(client), interface));
         let clients = clients.into_iter().chain([(destination.ip(), None)]);
+        let node = Arc::clone(&node);
         clients
             .filter(move |(client, _)| client.is_ipv4() == destination.is_ipv4())
             .map(move |(source, interface)| Packet {
@@ -45,6 +50,7 @@ pub(super) fn all() -> Vec<Packet> {
                 interface: interface.map(str::to_owned),
                 destination,
                 protocol,
+                node: Arc::clone(&node),
             })
     };
     let destinations = destinations().into_iter();

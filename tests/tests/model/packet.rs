@@ -1,11 +1,14 @@
 //! The packets of the tables, and who sends them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use proxy_agent::model::Protocol;
 
-/// The node's own addresses.
-const NODE: [IpAddr; 6] = [
+/// The own addresses of the node of the tables and of the random clusters.
+pub(crate) const NODE: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(192, 168, 0, 2)),
     IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)),
     IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -13,11 +16,6 @@ const NODE: [IpAddr; 6] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2)),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
-
-/// Whether an address is one of the node's own.
-pub(crate) fn is_node(address: IpAddr) -> bool {
-    NODE.contains(&address)
-}
 
 /// The first packet of a flow, as it arrives at the node or leaves one of its processes.
 #[derive(Clone, Debug)]
@@ -27,9 +25,16 @@ pub(crate) struct Packet {
     pub(crate) interface: Option<String>,
     pub(crate) destination: SocketAddr,
     pub(crate) protocol: Protocol,
+    /// The own addresses of the node that it is at.
+    pub(crate) node: Arc<[IpAddr]>,
 }
 
 impl Packet {
+    /// Whether an address is one of the node's own.
+    pub(crate) fn is_node(&self, address: IpAddr) -> bool {
+        self.node.contains(&address)
+    }
+
     /// From `CLIENT[@INTERFACE]` to `ADDRESS:PORT[/PROTOCOL]`, where names stand for well-known addresses.
     pub(crate) fn parse(from: &str, to: &str) -> Self {
         let (client, interface) = match from.split_once('@') {
@@ -47,6 +52,7 @@ impl Packet {
                 "SCTP" => Protocol::Sctp,
                 other => panic!("{other} is no protocol"),
             },
+            node: NODE.into(),
         }
     }
 }

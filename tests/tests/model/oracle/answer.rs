@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// What a packet met on its way, in words: how the tests know that they have been everywhere.
-pub(super) type Met = BTreeSet<&'static str>;
+pub(crate) type Met = BTreeSet<&'static str>;
 
 /// The answer for one packet.
-pub(super) fn answer(world: &World, packet: &Packet, met: &mut Met) -> Outcome {
+pub(crate) fn answer(world: &World, packet: &Packet, met: &mut Met) -> Outcome {
     let walk = Walk { world, packet };
     let Some((service, port, door)) = walk.meant(met) else {
         return Outcome::NoMatch;

@@ -5,8 +5,9 @@
 //!                                                 ├─compute─▶ Desired ──tracer──▶ Outcome ══ what the table says
 //! random objects ─────────────────────▶ Cluster ──┘                               Outcome ══ what the oracle says
 //! ```
-//! What holds here, every dataplane has to do.
+//! The table of flows in `tests/flows` goes both ways, too. What holds here, every dataplane has to do.
 
+mod flows;
 mod oracle;
 mod packet;
 mod tables;

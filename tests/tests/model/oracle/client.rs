@@ -4,7 +4,6 @@ use ipnet::IpNet;
 use proxy_agent::model::DetectLocal;
 
 use super::answer::{Met, Walk};
-use crate::packet::is_node;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Client {
@@ -28,7 +27,7 @@ impl<'a> Walk<'a> {
             Pods::From(range) => range.contains(&source),
             Pods::By(matches) => self.packet.interface.as_deref().is_some_and(matches),
         };
-        let (client, word) = match (is_pod, is_node(source)) {
+        let (client, word) = match (is_pod, self.packet.is_node(source)) {
             (true, _) => (Client::Pod, "a pod asks"),
             (false, true) => (Client::Node, "the node asks"),
             (false, false) => (Client::External, "someone outside asks"),
