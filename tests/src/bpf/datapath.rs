@@ -10,7 +10,7 @@ use std::{
 use aya::{TestRun as _, TestRunOptions, programs::ProgramError};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
-use proxy_agent::dataplane::bpf::object;
+use proxy_agent::{dataplane::bpf::object, model::Desired};
 use proxy_common::Counter;
 
 use super::{ClusterIp, Layer, Packet, loaded::Loaded};
@@ -127,6 +127,18 @@ impl Datapath {
         let setup = self.setup.clone();
         self.loaded_mut()
             .apply(services, &setup)
+            .expect("the maps of Services can be written");
+    }
+
+    /// As [`Self::apply`], with what the model says of the node, pods included.
+    ///
+    /// # Panics
+    ///
+    /// When a map can't be written.
+    pub fn apply_desired(&mut self, desired: &Desired) {
+        let setup = self.setup.clone();
+        self.loaded_mut()
+            .apply_desired(desired, &setup)
             .expect("the maps of Services can be written");
     }
 

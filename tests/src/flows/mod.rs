@@ -21,7 +21,7 @@ use proxy_agent::model::{Protocol, TrafficPolicy};
 use crate::{manifests::Condition, world::Variant};
 pub use addresses::{address, node_addresses, node_context, pods, virtual_networks};
 pub use report::{Case, Report};
-pub use service::{OTHER_PORT, TARGET_PORT, services};
+pub use service::{TARGET_PORT, services};
 pub use table::{VARIANTS, table};
 pub use words::{Client, Destination, Door, Endpoint, Node, Part, Source};
 

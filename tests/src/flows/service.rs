@@ -14,7 +14,7 @@ use crate::{
 /// Port of each Service.
 const PORT: u16 = 80;
 /// A port of no Service.
-pub const OTHER_PORT: u16 = 81;
+const OTHER_PORT: u16 = 81;
 /// Port of each endpoint.
 pub const TARGET_PORT: u16 = 8_080;
 /// NodePorts are this and the number of the Service.

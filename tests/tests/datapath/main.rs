@@ -69,6 +69,7 @@ mod cluster_ip;
 mod distribution;
 mod eviction;
 mod extension_headers;
+mod flows;
 mod forward_mark;
 mod fragments;
 mod hairpin;

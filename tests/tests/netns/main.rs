@@ -49,6 +49,7 @@ mod cluster_ip;
 mod cni_masquerade;
 mod drift;
 mod external_ip;
+mod flows;
 mod forward_policy;
 mod fragments;
 mod hairpin;
