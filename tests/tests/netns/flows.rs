@@ -54,7 +54,7 @@ fn real_sockets_meet_what_the_table_says() {
 
 /// The nodes, and everyone who answers.
 struct Stage {
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     _stranger: Host,
     world: World,
 }
@@ -73,7 +73,7 @@ impl Stage {
             agent.restart_with(&["--cluster-cidr", &pods])?;
         }
         Ok(Self {
-            _servers: servers,
+            servers,
             _stranger: stranger,
             world,
         })
@@ -164,6 +164,17 @@ impl Stage {
             (None, Some(Source::Kept)) if server == owner(flow) => Outcome::LeftAlone,
             _ => Outcome::Odd(format!("{server} sees {seen}")),
         }
+    }
+}
+
+/// Each server notices within a tick that it shall end: not one after the other.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        thread::scope(|scope| {
+            for server in self.servers.drain(..) {
+                scope.spawn(|| drop(server));
+            }
+        });
     }
 }
 
