@@ -42,17 +42,15 @@ macro_rules! for_each_udp {
     )+ };
 }
 
+mod affinity;
 mod attachment;
 mod bridge;
 mod cleanup;
-mod cluster_ip;
 mod cni_masquerade;
 mod drift;
-mod external_ip;
 mod flows;
 mod forward_policy;
 mod fragments;
-mod hairpin;
 mod harness_itself;
 mod host_network;
 mod icmp;
@@ -69,7 +67,6 @@ mod node_flags;
 mod node_port;
 mod overlay;
 mod path_mtu;
-mod policies;
 mod reload;
 mod restart;
 mod same_source_port;

@@ -80,33 +80,6 @@ fn what_no_service_asks_for_is_left_alone() {
 }
 
 #[test]
-fn a_pod_that_talks_to_itself_is_masqueraded() {
-    check(
-        CLUSTER,
-        "
-        # from      to                  goes to
-        10.180.0.1  172.30.0.41:80      10.180.0.1:80 masquerade
-        10.180.0.1  172.30.0.42:80      10.180.0.1:8080 hairpin, 10.180.2.1:8080
-        10.180.2.1  172.30.0.42:80      10.180.0.1:8080, 10.180.2.1:8080 hairpin
-        10.180.2.1  172.30.0.41:80      10.180.0.1:80
-        ",
-    );
-}
-
-#[test]
-fn who_is_no_pod_is_masqueraded() {
-    check(
-        CLUSTER,
-        "
-        # from    to                    goes to
-        node      172.30.0.41:80        10.180.0.1:80 masquerade
-        external  172.30.0.41:80        10.180.0.1:80 masquerade
-        external  172.30.0.42:53/UDP    10.180.0.1:5353, 10.180.2.1:5353 masquerade
-        ",
-    );
-}
-
-#[test]
 fn services_of_others_and_services_without_a_cluster_ip_are_not_served() {
     for (field, other) in [
         ("clusterIP: 172.30.0.41", "clusterIP: None"),

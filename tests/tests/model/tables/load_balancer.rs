@@ -6,39 +6,27 @@ use super::{
 };
 
 const HERE: &str = "{addresses: [10.180.0.1], nodeName: here}";
-const THERE: &str = "{addresses: [10.180.2.1], nodeName: there}";
 
 fn cluster(fields: &[&str], endpoints: &[&str]) -> String {
     service(fields) + &slice("svc1-1", endpoints) + &node_object(None)
 }
 
 #[test]
-fn ranges_guard_the_load_balancers_address_and_nothing_else() {
+fn the_address_itself_is_let_in_only_if_a_range_lets_the_node_in() {
     check(
         &cluster(
             &["loadBalancerSourceRanges: [192.168.0.0/24, ' 203.0.113.0/25']"],
             &[HERE],
         ),
         "
-        # from    to                goes to
-        pod       172.30.0.41:80    10.180.0.1:80
-        external  node:3001         10.180.0.1:80 masquerade
-        blocked   node:3001         10.180.0.1:80 masquerade
-        blocked   192.168.99.11:80  10.180.0.1:80 masquerade
-        external  1.2.3.4:80        10.180.0.1:80 masquerade
-        blocked   1.2.3.4:80        DROP
-        pod       1.2.3.4:80        DROP
-        # The node is in a range, so its packets from the address itself are, too.
-        node      1.2.3.4:80        10.180.0.1:80 masquerade
-        1.2.3.4   1.2.3.4:80        10.180.0.1:80 masquerade
+        # from    to          goes to
+        external  1.2.3.4:80  10.180.0.1:80 masquerade
+        node      1.2.3.4:80  10.180.0.1:80 masquerade
+        1.2.3.4   1.2.3.4:80  10.180.0.1:80 masquerade
         # Another address of the node is in no range.
-        node-2nd  1.2.3.4:80        DROP
+        node-2nd  1.2.3.4:80  DROP
         ",
     );
-}
-
-#[test]
-fn the_address_itself_is_let_in_only_if_a_range_lets_the_node_in() {
     check(
         &cluster(&["loadBalancerSourceRanges: [203.0.113.0/25]"], &[HERE]),
         "
@@ -46,33 +34,6 @@ fn the_address_itself_is_let_in_only_if_a_range_lets_the_node_in() {
         external  1.2.3.4:80  10.180.0.1:80 masquerade
         node      1.2.3.4:80  DROP
         1.2.3.4   1.2.3.4:80  DROP
-        ",
-    );
-}
-
-#[test]
-fn ranges_hold_under_policy_local_too() {
-    let fields = [
-        "loadBalancerSourceRanges: [203.0.113.0/25, 10.0.0.0/8]",
-        "externalTrafficPolicy: Local",
-    ];
-    check(
-        &cluster(&fields, &[HERE, THERE]),
-        "
-        # from    to          goes to
-        external  1.2.3.4:80  10.180.0.1:80
-        blocked   1.2.3.4:80  DROP
-        blocked   node:3001   10.180.0.1:80
-        pod       1.2.3.4:80  10.180.0.1:80, 10.180.2.1:80
-        node      1.2.3.4:80  DROP
-        ",
-    );
-    check(
-        &cluster(&fields, &[THERE]),
-        "
-        external  1.2.3.4:80  DROP
-        blocked   1.2.3.4:80  DROP
-        pod       1.2.3.4:80  10.180.2.1:80
         ",
     );
 }

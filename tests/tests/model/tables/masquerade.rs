@@ -1,5 +1,5 @@
-//! Who is masqueraded and who is kept on the node: three Services, every client, every kind of address, with and without
-//! a way to tell pods from others.
+//! Who is masqueraded and who is kept on the node: three Services, every client, every kind of address, without
+//! a way to tell pods from others and with others than their addresses.
 
 use std::fmt::Write as _;
 
@@ -73,26 +73,6 @@ fn check_matrix(node: &NodeContext, matrix: &str) {
         }
     }
     check_on(node, &services(), &table);
-}
-
-#[test]
-fn pods_known_by_their_addresses_are_told_from_everyone_else() {
-    check_matrix(
-        &node(),
-        "
-        # from     to         svc1       svc2       svc3
-        pod        ClusterIP  both       both       local
-        pod        NodePort   both masq  both       both masq
-        pod        LB         both masq  both       both masq
-        node       ClusterIP  both masq  both masq  local masq
-        node       NodePort   both masq  both masq  both masq
-        localhost  NodePort   both masq  both masq  both masq
-        node       LB         both masq  both masq  both masq
-        external   ClusterIP  both masq  both masq  local masq
-        external   NodePort   both masq  local      both masq
-        external   LB         both masq  local      both masq
-        ",
-    );
 }
 
 #[test]

@@ -6,14 +6,14 @@ mod table;
 
 mod addresses;
 mod cluster_ip;
+mod conditions;
 mod dual_stack;
 mod health_check;
 mod load_balancer;
 mod masquerade;
 mod no_endpoints;
+mod no_node;
 mod node_ports;
 mod slices;
-mod terminating;
 mod topology;
-mod traffic_policy;
 mod weights;

@@ -1,12 +1,13 @@
 //! Reads a file of the table. Nothing is guessed: an unknown word is an error that names its line and the words there are.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod fields;
+
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use proxy_agent::model::TrafficPolicy;
 
-use super::{Block, Client, Endpoint, Flow, Outcome, Source, words::find};
-use crate::manifests::Condition;
+use self::fields::{block, outcome};
+use super::{Block, Client, Endpoint, Flow, Outcome, words::find};
 
 /// The flows of a file whose first block has this number.
 ///
@@ -108,93 +109,12 @@ fn columns(line: &str) -> Vec<&str> {
     columns.filter(|column| !column.is_empty()).collect()
 }
 
-fn block(number: u16, service: &str, endpoints: &str) -> Result<Block> {
-    let (mut internal, mut external) = (None, None);
-    let mut block = Block {
-        number,
-        title: format!("{service}; endpoints {endpoints}"),
-        internal: TrafficPolicy::Cluster,
-        external: TrafficPolicy::Cluster,
-        ranges: Vec::new(),
-        affinity: false,
-        other_protocol: false,
-        endpoints: self::endpoints(endpoints)?,
-    };
-    for field in service.split(", ") {
-        match field.split_once(' ') {
-            Some(("internal", to)) => internal = Some(policy(to)?),
-            Some(("external", to)) => external = Some(policy(to)?),
-            Some(("range", client)) => block.ranges.push(find("client", client, Client::ALL)?),
-            _ if field == "affinity" => block.affinity = true,
-            _ if field == "other protocol without endpoints" => block.other_protocol = true,
-            _ => bail!(
-                "`{field}` is nothing of a service; there are `internal POLICY`, `external POLICY`, `range CLIENT`, `affinity`, \
-                 `other protocol without endpoints`"
-            ),
-        }
-    }
-    block.internal = internal.context("no internal policy")?;
-    block.external = external.context("no external policy")?;
-    Ok(block)
-}
-
-fn policy(text: &str) -> Result<TrafficPolicy> {
-    match text {
-        "Cluster" => Ok(TrafficPolicy::Cluster),
-        "Local" => Ok(TrafficPolicy::Local),
-        _ => bail!("`{text}` is no policy; there are `Cluster`, `Local`"),
-    }
-}
-
-fn endpoints(text: &str) -> Result<BTreeMap<Endpoint, Condition>> {
-    if text == "none" {
-        return Ok(BTreeMap::new());
-    }
-    text.split(", ").map(endpoint).collect()
-}
-
-fn endpoint(text: &str) -> Result<(Endpoint, Condition)> {
-    let (name, condition) = text.split_once(' ').unwrap_or((text, "ready"));
-    let condition = match condition {
-        "ready" => Condition::Ready,
-        "unready" => Condition::Unready,
-        "terminating" => Condition::Terminating,
-        "gone" => Condition::Gone,
-        _ => bail!("`{condition}` is no condition; there are `ready`, `unready`, `terminating`, `gone`"),
-    };
-    Ok((find("endpoint", name, Endpoint::ALL)?, condition))
-}
-
-fn outcome(text: &str) -> Result<Outcome> {
-    Ok(match text {
-        "refused" => Outcome::Refused,
-        "silence" => Outcome::Silence,
-        "left alone" => Outcome::LeftAlone,
-        _ => match text.strip_prefix("one of ") {
-            Some(all) => Outcome::One(targets(all)?),
-            None => Outcome::Any(targets(text)?),
-        },
-    })
-}
-
-fn targets(text: &str) -> Result<BTreeMap<Endpoint, Source>> {
-    let target = |text: &str| {
-        let (endpoint, source) = text.split_once(' ').with_context(|| {
-            format!("`{text}` is no outcome; there are `ENDPOINT kept`, `ENDPOINT masqueraded`, several of these after commas \
-                 and maybe after `one of`, `refused`, `silence`, `left alone`")
-        })?;
-        let endpoint = find("endpoint", endpoint, Endpoint::ALL)?;
-        Ok((
-            endpoint,
-            find("source", source, [Source::Kept, Source::Masqueraded])?,
-        ))
-    };
-    text.split(", ").map(target).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use proxy_agent::model::TrafficPolicy;
+
     use super::*;
+    use crate::manifests::Condition;
 
     const SERVICE: &str = "service    internal Cluster, external Local, range outside";
 
