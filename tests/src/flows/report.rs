@@ -95,7 +95,8 @@ impl Report {
     /// # Panics
     ///
     /// When a flow did not go as the table says, or nothing was tried.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
+        self.faults.sort();
         println!("{self}");
         assert!(self.tried > 0, "{}: nothing was tried", self.runner);
         assert!(self.faults.is_empty(), "{self}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use proxy_agent::model::TrafficPolicy;
 
 use super::super::{Block, Client, Endpoint, Outcome, Source, words::find};
@@ -51,7 +51,7 @@ fn endpoints(text: &str) -> Result<BTreeMap<Endpoint, Condition>> {
     if text == "none" {
         return Ok(BTreeMap::new());
     }
-    text.split(", ").map(endpoint).collect()
+    distinct(text.split(", ").map(endpoint))
 }
 
 fn endpoint(text: &str) -> Result<(Endpoint, Condition)> {
@@ -91,5 +91,17 @@ fn targets(text: &str) -> Result<BTreeMap<Endpoint, Source>> {
             find("source", source, [Source::Kept, Source::Masqueraded])?,
         ))
     };
-    text.split(", ").map(target).collect()
+    distinct(text.split(", ").map(target))
+}
+
+fn distinct<T>(all: impl Iterator<Item = Result<(Endpoint, T)>>) -> Result<BTreeMap<Endpoint, T>> {
+    let mut found = BTreeMap::new();
+    for one in all {
+        let (endpoint, value) = one?;
+        ensure!(
+            found.insert(endpoint, value).is_none(),
+            "`{endpoint}` is named twice"
+        );
+    }
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::fields::{block, outcome};
-use super::{Block, Client, Endpoint, Flow, Outcome, words::find};
+use super::{Block, Client, Flow, Outcome, words::find};
 
 /// The flows of a file whose first block has this number.
 ///
@@ -89,16 +89,20 @@ impl<'a> Reader<'a> {
             expected: outcome(expected)?,
             block,
         };
-        if let Outcome::Any(all) | Outcome::One(all) = &flow.expected {
-            let stranger = all.keys().find(|at| !flow.block.endpoints.contains_key(at));
-            ensure!(
-                stranger.is_none(),
-                "`{}` is none of the endpoints",
-                stranger.unwrap_or(&Endpoint::A)
-            );
-        }
+        ends_at_own(&flow)?;
         self.flows.push(flow);
         Ok(())
+    }
+}
+
+/// A flow ends at none but the endpoints of its Service.
+fn ends_at_own(flow: &Flow) -> Result<()> {
+    let (Outcome::Any(all) | Outcome::One(all)) = &flow.expected else {
+        return Ok(());
+    };
+    match all.keys().find(|at| !flow.block.endpoints.contains_key(at)) {
+        Some(stranger) => bail!("`{stranger}` is none of the endpoints"),
+        None => Ok(()),
     }
 }
 
@@ -113,7 +117,7 @@ fn columns(line: &str) -> Vec<&str> {
 mod tests {
     use proxy_agent::model::TrafficPolicy;
 
-    use super::*;
+    use super::{super::Endpoint, *};
     use crate::manifests::Condition;
 
     const SERVICE: &str = "service    internal Cluster, external Local, range outside";
@@ -162,7 +166,12 @@ mod tests {
             (row("outside  ClusterIP  a lost"), "`lost` is no source"),
             (row("outside  ClusterIP  rejected"), "`rejected` is no outcome"),
             (row("outside  ClusterIP  c kept"), "`c` is none of the endpoints"),
+            (
+                row("outside  ClusterIP  a kept, a masqueraded"),
+                "`a` is named twice",
+            ),
             (row("outside  ClusterIP"), "neither `service"),
+            (format!("{SERVICE}\nendpoints  a, a gone"), "`a` is named twice"),
             (
                 format!("{SERVICE}\nendpoints  a broken"),
                 "`broken` is no condition",

@@ -8,13 +8,13 @@ mod stage;
 use std::{io::ErrorKind, net::IpAddr, sync::Mutex, thread, time::Duration};
 
 use harness::{
-    flows::{self, Case, Door, Endpoint, Flow, Outcome, Report, Source, address},
+    flows::{self, Case, Endpoint, Flow, Outcome, Report, Source, address},
     topology::Host,
     traffic::{Client, PATIENCE},
 };
 use proxy_agent::model::Family;
 
-use self::stage::{Stage, host};
+use self::stage::{Stage, host, owner};
 
 /// Less than the second after which a SYN is sent again: a refusal must be the answer to the first.
 const AT_ONCE: Duration = Duration::from_millis(900);
@@ -54,9 +54,7 @@ impl Stage {
                 });
             }
         });
-        let mut seen = seen.into_inner().unwrap();
-        seen.sort_by_key(|(case, _)| case.flow.block.number);
-        seen
+        seen.into_inner().unwrap()
     }
 
     /// Asks until every endpoint that there shall be has answered, and often enough to meet one that there shall not be.
@@ -107,16 +105,12 @@ impl Stage {
         let endpoint = Endpoint::ALL.into_iter().find(|at| at.pod() == server);
         match (endpoint, source) {
             (Some(endpoint), Some(source)) => Outcome::at(endpoint, source),
-            (None, Some(Source::Kept)) if server == owner(flow) => Outcome::LeftAlone,
+            (None, Some(Source::Kept))
+                if server == owner(flow, &self.world.topology, &self.stranger).name =>
+            {
+                Outcome::LeftAlone
+            }
             _ => Outcome::Odd(format!("{server} sees {seen}")),
         }
-    }
-}
-
-/// Who has the address that a flow is for, if nobody translates it.
-const fn owner(flow: &Flow) -> &'static str {
-    match flow.destination.door {
-        Door::NodePort(node) => node.name(),
-        _ => "stranger",
     }
 }

@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use harness::{
     agent::TcAttach,
     exec,
-    flows::{self, Case, Door, Endpoint, Node, Outcome, TARGET_PORT, VARIANTS, address, virtual_networks},
+    flows::{
+        self, Case, Door, Endpoint, Flow, Node, Outcome, TARGET_PORT, VARIANTS, address, virtual_networks,
+    },
     manifests::Service,
     netns::NetNs,
     topology::{Host, Topology, pod_network},
@@ -22,7 +24,7 @@ use proxy_agent::model::{Family, Protocol};
 /// The nodes, and everyone who answers.
 pub(super) struct Stage {
     servers: Vec<Server>,
-    _stranger: Host,
+    pub(super) stranger: Host,
     pub(super) world: World,
 }
 
@@ -41,7 +43,7 @@ impl Stage {
         }
         Ok(Self {
             servers,
-            _stranger: stranger,
+            stranger,
             world,
         })
     }
@@ -80,6 +82,14 @@ pub(super) fn host<'t>(topology: &'t Topology, name: &str) -> &'t Host {
     let nodes = topology.nodes.iter().map(|node| &node.host);
     let mut all = nodes.chain(topology.pods()).chain([&topology.client]);
     all.find(|host| host.name == name).unwrap()
+}
+
+/// Who has the address that a flow is for, if nobody translates it.
+pub(super) fn owner<'h>(flow: &Flow, topology: &'h Topology, stranger: &'h Host) -> &'h Host {
+    match flow.destination.door {
+        Door::NodePort(node) => host(topology, node.name()),
+        _ => stranger,
+    }
 }
 
 /// The table has its own copy of the addresses.
@@ -142,11 +152,8 @@ fn serve_what_passes(topology: &Topology, stranger: &Host, cases: &[Case<'_>]) -
         if matches!(flow.expected, Outcome::Any(_) | Outcome::One(_)) {
             continue;
         }
-        let owner = match flow.destination.door {
-            Door::NodePort(node) => host(topology, node.name()),
-            _ => stranger,
-        };
-        addresses.insert((flow.target(*variant), flow.protocol(*variant)), owner);
+        let address = (flow.target(*variant), flow.protocol(*variant));
+        addresses.insert(address, owner(flow, topology, stranger));
     }
     let servers = addresses.into_iter();
     servers
