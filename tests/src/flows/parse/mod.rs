@@ -205,6 +205,10 @@ mod tests {
             ("service  internal Local\nendpoints  a", "no external policy"),
             (&format!("{SERVICE}\nendpoints  a"), "no flows"),
             (
+                &format!("{SERVICE}\nendpoints  a\noutside  ClusterIP  refused\n{SERVICE}\nendpoints  a"),
+                "no flows",
+            ),
+            (
                 &format!("{SERVICE}\nendpoints  a\n{SERVICE}\nendpoints  a\noutside  ClusterIP  refused"),
                 "no flows",
             ),
