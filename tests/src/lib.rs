@@ -9,6 +9,7 @@
 //!
 //! apiserver, kube_proxy                  the real ones, on machines of a topology
 //!
+//! flows                                  who asks where and what comes of it, for whoever decides that
 //! bpf                                    the programs alone, given packets by the kernel's test run
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod agent;
 pub mod apiserver;
 pub mod bpf;
 pub mod exec;
+pub mod flows;
 pub mod iptables;
 mod janitor;
 pub mod kube_proxy;

@@ -13,7 +13,7 @@ use aya::{
 };
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
-use proxy_agent::dataplane::bpf::object;
+use proxy_agent::{dataplane::bpf::object, model::Desired};
 use proxy_common::Counter;
 
 use super::{ClusterIp, Layer, Packet, at_once::at_once, loaded::Loaded};
@@ -130,6 +130,18 @@ impl Datapath {
         let setup = self.setup.clone();
         self.loaded_mut()
             .apply(services, &setup)
+            .expect("the maps of Services can be written");
+    }
+
+    /// As [`Self::apply`], with what the model says of the node, pods included.
+    ///
+    /// # Panics
+    ///
+    /// When a map can't be written.
+    pub fn apply_desired(&mut self, desired: &Desired) {
+        let setup = self.setup.clone();
+        self.loaded_mut()
+            .apply_desired(desired, &setup)
             .expect("the maps of Services can be written");
     }
 

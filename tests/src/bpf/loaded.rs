@@ -17,7 +17,7 @@ use proxy_agent::{
         object::{self, MapSizes, PinDir},
         writer::Writer,
     },
-    model::{DetectLocal, NodeContext, compute},
+    model::{Desired, DetectLocal, NodeContext, compute},
 };
 use proxy_common::{
     Addr4, Addr6, Address, Counter, Interface, InterfaceFlags, NODE_PORTS, ON_DEVICE, RateLimit,
@@ -135,10 +135,14 @@ impl Loaded {
             detect_local: DetectLocal::ClusterCidr(setup.pods.clone()),
             ..NodeContext::default()
         };
-        let desired = compute(&cluster(services), &node);
+        self.apply_desired(&compute(&cluster(services), &node), setup)
+    }
+
+    /// As [`Self::apply`], with what the model says.
+    pub(super) fn apply_desired(&mut self, desired: &Desired, setup: &Setup) -> Result<()> {
         for _ in 0..2 {
             let ports = PortPool::new(setup.ports.iter().cloned());
-            self.writer.apply_all(&desired, ports, self.now)?;
+            self.writer.apply_all(desired, ports, self.now)?;
             self.now += BEYOND_GRACE;
         }
         Ok(())

@@ -343,6 +343,7 @@ fn unique_service(variant: Variant) -> Service {
         weights: None,
         load_balancer: None,
         spec: Vec::new(),
+        other_protocol: false,
         endpoints: Vec::new(),
     }
 }

@@ -12,95 +12,24 @@ use crate::{
 };
 
 for_each_variant!(
-    a_client_that_is_no_pod_reaches_a_cluster_ip_with_the_nodes_address,
-    external_policy_local_sends_others_to_endpoints_here_with_their_own_address,
-    without_an_endpoint_here_others_meet_silence_and_pods_are_served,
-    internal_policy_local_holds_for_pods_too,
+    silence_for_want_of_an_endpoint_here_is_counted,
     only_clients_in_the_source_ranges_reach_the_load_balancer_ip,
     a_change_of_source_ranges_holds_for_the_next_connection,
 );
-
-/// Enough to meet both of two endpoints but once in 2^40.
-const FLOWS: u16 = 40;
-
-/// The endpoints that the client's flows go to.
-fn targets(scene: &mut Scene, variant: Variant, client: SocketAddr, to: SocketAddr) -> Vec<SocketAddr> {
-    let arrived = |number| {
-        let request = variant.opening((client.ip(), EPHEMERAL + number).into(), to);
-        let trip = scene.round_trip(&request);
-        (trip.arrived.destination, trip.arrived.source.ip() == client.ip())
-    };
-    let mut found: Vec<_> = (0..FLOWS).map(arrived).collect();
-    found.sort_unstable();
-    found.dedup();
-    let keeps_address = found.iter().all(|(_, own)| *own);
-    assert!(keeps_address, "the client's address stays: {found:?}");
-    found.into_iter().map(|(target, _)| target).collect()
-}
 
 fn external_local(service: &mut Service) {
     service.external_traffic_policy = TrafficPolicy::Local;
 }
 
-fn internal_local(service: &mut Service) {
-    service.internal_traffic_policy = TrafficPolicy::Local;
-}
-
-/// With two endpoints, the second of them here.
-fn two_endpoints(variant: Variant, edit: fn(&mut Service)) -> ClusterIp {
-    ClusterIp {
-        here: vec![variant.endpoint(2)],
-        edit,
-        ..variant.node_port_service([1, 2])
-    }
-}
-
-fn a_client_that_is_no_pod_reaches_a_cluster_ip_with_the_nodes_address(variant: Variant) {
-    let mut scene = Scene::with_pods(variant, &[variant.service([1])]);
-    for (client, expected) in [
-        (variant.client(1, EPHEMERAL), variant.client(1, EPHEMERAL).ip()),
-        (variant.outsider(1, EPHEMERAL), variant.node()),
-    ] {
-        let trip = scene.round_trip(&variant.opening(client, variant.vip(1)));
-        assert_eq!(trip.arrived.source.ip(), expected, "{client}");
-    }
-}
-
-fn external_policy_local_sends_others_to_endpoints_here_with_their_own_address(variant: Variant) {
-    let mut scene = Scene::with_pods(variant, &[two_endpoints(variant, external_local)]);
-    let (both, here) = (
-        vec![variant.target(1), variant.target(2)],
-        vec![variant.target(2)],
-    );
-    let (pod, outsider) = (variant.client(1, 0), variant.outsider(1, 0));
-    assert_eq!(targets(&mut scene, variant, outsider, variant.node_port()), here);
-    assert_eq!(targets(&mut scene, variant, pod, variant.node_port()), both);
-    assert_eq!(targets(&mut scene, variant, pod, variant.vip(1)), both);
-}
-
-fn without_an_endpoint_here_others_meet_silence_and_pods_are_served(variant: Variant) {
+fn silence_for_want_of_an_endpoint_here_is_counted(variant: Variant) {
     let elsewhere = ClusterIp {
-        here: Vec::new(),
-        ..two_endpoints(variant, external_local)
+        edit: external_local,
+        ..variant.node_port_service([1])
     };
     let mut scene = Scene::with_pods(variant, &[elsewhere]);
     let request = variant.opening(variant.outsider(1, EPHEMERAL), variant.node_port());
     assert_eq!(scene.try_send(Hook::Ingress, &request), None);
     assert_eq!(scene.counted(), [(Counter::NoLocalEndpoints.name(), 1)]);
-    let pod = variant.client(1, 0);
-    assert_eq!(
-        targets(&mut scene, variant, pod, variant.node_port()),
-        [variant.target(1), variant.target(2)]
-    );
-}
-
-fn internal_policy_local_holds_for_pods_too(variant: Variant) {
-    let mut scene = Scene::with_pods(variant, &[two_endpoints(variant, internal_local)]);
-    let pod = variant.client(1, 0);
-    assert_eq!(
-        targets(&mut scene, variant, pod, variant.vip(1)),
-        [variant.target(2)]
-    );
 }
 
 /// A load balancer at virtual IP 2 that lets client 1 in, and the outsiders from number 128 on.

@@ -70,6 +70,7 @@ mod distribution;
 mod eviction;
 mod extension_headers;
 mod flow_life;
+mod flows;
 mod forward_mark;
 mod fragments;
 mod hairpin;

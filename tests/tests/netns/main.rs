@@ -54,18 +54,17 @@ macro_rules! for_each_tcp {
     )+ };
 }
 
+mod affinity;
 mod attachment;
 mod bridge;
 mod cleanup;
-mod cluster_ip;
 mod cni_masquerade;
 mod cold_neighbour;
 mod drift;
-mod external_ip;
+mod flows;
 mod forward_policy;
 mod fragments;
 mod full_tables;
-mod hairpin;
 mod harness_itself;
 mod host_network;
 mod icmp;
@@ -82,7 +81,6 @@ mod node_flags;
 mod node_port;
 mod overlay;
 mod path_mtu;
-mod policies;
 mod port_reuse;
 mod reload;
 mod restart;

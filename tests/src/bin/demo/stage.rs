@@ -115,6 +115,7 @@ fn nginx_basic() -> Service {
         weights: None,
         load_balancer: None,
         spec: Vec::new(),
+        other_protocol: false,
         endpoints: Vec::new(),
     }
 }

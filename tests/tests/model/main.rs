@@ -1,0 +1,14 @@
+//! Where packets go by the model, asked from outside: no dataplane takes part.
+//!
+//! ```text
+//! YAML of a table ──source::manifests──▶ Cluster ─┐
+//!                                                 ├─compute─▶ Desired ──tracer──▶ Outcome ══ what the table says
+//! random objects ─────────────────────▶ Cluster ──┘                               Outcome ══ what the oracle says
+//! ```
+//! The table of flows in `tests/flows` goes both ways, too. What holds here, every dataplane has to do.
+
+mod flows;
+mod oracle;
+mod packet;
+mod tables;
+mod tracer;
