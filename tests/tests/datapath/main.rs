@@ -81,6 +81,7 @@ mod malformed;
 mod no_endpoints;
 mod node_port;
 mod pieces;
+mod random;
 mod random_frames;
 mod refusal;
 mod same_source_port;

@@ -4,17 +4,14 @@
 use std::{cell::RefCell, ops::Range};
 
 use harness::bpf::{ClusterIp, Hook, IcmpError, Outcome, Packet};
-use proptest::{
-    prelude::*,
-    sample::Index,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use proptest::{prelude::*, sample::Index};
 use proxy_agent::model::{Family, Protocol};
 use proxy_common::Counter;
 
 use crate::{
     IPV4_TCP, IPV4_UDP, IPV6_TCP, IPV6_UDP, Variant,
     pieces::{extended, fragments},
+    random::run,
     scene::{EPHEMERAL, NODE_PORT, Scene},
 };
 
@@ -93,20 +90,6 @@ fn frames() -> Vec<Vec<u8>> {
         }
     }
     frames
-}
-
-fn run<S: Strategy>(cases: u32, frames: &S, test: impl Fn(S::Value)) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let run = TestRunner::new_with_rng(config, rng).run(frames, |frame| {
-        test(frame);
-        Ok(())
-    });
-    run.unwrap();
 }
 
 /// What may change in a frame: read in another way than the programs do, and more generously.
