@@ -19,6 +19,8 @@ for_each_variant!(
 for_each_tcp!(
     a_retransmitted_syn_stays_with_its_endpoint_while_the_list_changes,
     a_half_closed_flow_is_forgotten_after_an_hour,
+    a_closed_flow_is_forgotten_after_two_minutes,
+    a_reset_flow_is_forgotten_after_ten_seconds_unless_it_goes_on,
     after_a_close_the_clients_port_goes_to_an_endpoint_that_is_left,
 );
 
@@ -80,6 +82,27 @@ fn a_half_closed_flow_is_forgotten_after_an_hour(variant: Variant) {
     lives_for(&mut scene, &trip, &opening(variant).flags(ACK), HOUR);
 }
 
+fn a_closed_flow_is_forgotten_after_two_minutes(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.service([1])]);
+    let trip = scene.round_trip(&opening(variant));
+    scene.request(&opening(variant).flags(FIN | ACK));
+    scene.reply(&trip.arrived.answer().flags(FIN | ACK));
+    lives_for(&mut scene, &trip, &opening(variant).flags(ACK), 120);
+}
+
+fn a_reset_flow_is_forgotten_after_ten_seconds_unless_it_goes_on(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.service([1])]);
+    let trip = scene.round_trip(&opening(variant));
+    let (request, reset) = (opening(variant).flags(ACK), trip.arrived.answer().flags(RST));
+    scene.reply(&reset);
+    assert!(goes_on(&mut scene, &trip, &request), "the reset was none");
+    age(&mut scene, &trip, &request, HOUR);
+    assert!(goes_on(&mut scene, &trip, &request), "it is taken back");
+    scene.reply(&reset);
+    age(&mut scene, &trip, &request, 11);
+    assert!(!goes_on(&mut scene, &trip, &request));
+}
+
 fn an_idle_flow_to_a_node_port_of_policy_local_goes_on(variant: Variant) {
     let local = ClusterIp {
         here: vec![variant.endpoint(1)],
@@ -91,7 +114,7 @@ fn an_idle_flow_to_a_node_port_of_policy_local_goes_on(variant: Variant) {
     let trip = scene.round_trip(&opening);
     let request = opening.flags(ACK);
     let pause = match variant.protocol {
-        Protocol::Tcp => 5 * HOUR,
+        Protocol::Tcp => 24 * HOUR - SLACK,
         _ => 120 - SLACK,
     };
     for _ in 0..3 {

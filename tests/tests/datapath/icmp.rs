@@ -64,12 +64,19 @@ fn router(variant: Variant) -> std::net::IpAddr {
 
 #[track_caller]
 fn becomes(scene: &mut Scene, hook: Hook, sent: &IcmpError, expected: &IcmpError) {
+    becomes_with(scene, hook, sent, expected, &[]);
+}
+
+/// With `padding` behind the end of the IP packet, as short frames have it.
+#[track_caller]
+fn becomes_with(scene: &mut Scene, hook: Hook, sent: &IcmpError, expected: &IcmpError, padding: &[u8]) {
     let layer = scene.layer();
-    let outcome = scene.send_bytes(hook, &sent.bytes(layer)).unwrap();
+    let padded = |error: &IcmpError| [&error.bytes(layer), padding].concat();
+    let outcome = scene.send_bytes(hook, &padded(sent)).unwrap();
     assert_eq!(
         outcome,
-        Outcome::Next(expected.bytes(layer)),
-        "{hook:?}, {sent:?}, {expected:?}"
+        Outcome::Next(padded(expected)),
+        "{hook:?}, {sent:?}, {expected:?}, {padding:?}"
     );
 }
 
@@ -144,7 +151,10 @@ fn a_quote_of_any_length_is_translated_from_the_eighth_byte_of_its_transport_hea
             } else {
                 request
             };
-            becomes(scene, Hook::Egress, &sent, &sent.from_about(sent.source, quoted));
+            let expected = sent.from_about(sent.source, quoted);
+            for padding in [&[][..], &[0xa5; 32]] {
+                becomes_with(scene, Hook::Egress, &sent, &expected, padding);
+            }
         }
     });
 }

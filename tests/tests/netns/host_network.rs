@@ -11,10 +11,13 @@ fn a_pod_reaches_a_process_of_its_own_node_and_of_another(variant: Variant) {
     let world = shared();
     let [one, two] = &world.topology.nodes;
     let pod = &one.pods[2];
-    for endpoint in [&one.host, &two.host] {
+    // As below: at the other node the answer has to come back through this one.
+    for (endpoint, by_node_port) in [(&one.host, pod), (&two.host, &one.host)] {
         let service = world.publish(variant, &[endpoint]).unwrap();
-        for target in [service.vip(), service.node_port(&one.host)] {
-            crate::seen_by(endpoint, variant, pod, target);
+        let ways = [(service.vip(), pod), (service.node_port(&one.host), by_node_port)];
+        for (target, seen) in ways {
+            let source = crate::seen_by(endpoint, variant, pod, target);
+            assert_eq!(source, seen.ip(variant.family), "{} at {target}", endpoint.name);
         }
     }
 }
