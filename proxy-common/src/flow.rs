@@ -301,7 +301,8 @@ impl<A: Copy + Eq> Flow<A> {
     #[must_use]
     #[inline(always)]
     pub const fn is_expired(&self, protocol: u8, now: u32) -> bool {
-        now.wrapping_sub(self.last_seen) > self.state.timeout(protocol)
+        // Of most packets there was another one this second, for which no state has to be looked at.
+        now != self.last_seen && now.wrapping_sub(self.last_seen) > self.state.timeout(protocol)
     }
 
     /// Whether it may have expired before a packet that is at ingress now gets to egress.

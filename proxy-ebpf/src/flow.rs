@@ -149,7 +149,7 @@ pub(crate) fn request<F: Family>(packet: &Packet<'_, F::Address>) -> Request<F::
                 return Request::Unknown;
             }
             Placement::FrontendGone => {
-                let _ = F::ingress_flows().remove(key);
+                remove::<F>(Side::Destination, key);
                 return Request::Pass;
             }
         }
@@ -198,7 +198,7 @@ pub(crate) fn store<F: Family>(
     }
 }
 
-/// Puts an entry into the flow table of a hook, as `flags` of `bpf_map_update_elem` say; whether it is there. No other way leads into it.
+/// Puts an entry into the flow table of a hook, as `flags` of `bpf_map_update_elem` say; whether it is there.
 #[inline(always)]
 pub(crate) fn insert<F: Family>(
     hook: Side,
@@ -207,5 +207,22 @@ pub(crate) fn insert<F: Family>(
     flags: u32,
 ) -> bool {
     hints::note::<F>(hook, key, flow);
+    insert_again::<F>(hook, key, flow, flags)
+}
+
+/// The same for a key whose end the hook knows already.
+#[inline(always)]
+pub(crate) fn insert_again<F: Family>(
+    hook: Side,
+    key: &FlowKey<F::Address>,
+    flow: &Flow<F::Address>,
+    flags: u32,
+) -> bool {
     F::flows(hook).insert(key, flow, flags.into()).is_ok()
+}
+
+/// Takes an entry out of the flow table of a hook. One that is not there is no error.
+#[inline(always)]
+pub(crate) fn remove<F: Family>(hook: Side, key: &FlowKey<F::Address>) {
+    let _ = F::flows(hook).remove(key);
 }

@@ -101,15 +101,15 @@ fn reserve<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Add
 /// Not inlined: with a stack frame of its own it fits beside its callers'.
 #[inline(never)]
 fn take_over<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) -> bool {
-    let (table, claim) = (F::flows(hook), key.claim());
-    if table.insert(&claim, entry, BPF_NOEXIST.into()).is_err() {
+    let claim = key.claim();
+    if !flow::insert_again::<F>(hook, &claim, entry, BPF_NOEXIST) {
         return false;
     }
     let is_ours = flow::find_again::<F>(hook, key).is_none() && {
-        let _ = table.remove(key);
-        table.insert(key, entry, BPF_NOEXIST.into()).is_ok()
+        flow::remove::<F>(hook, key);
+        flow::insert_again::<F>(hook, key, entry, BPF_NOEXIST)
     };
-    let _ = table.remove(&claim);
+    flow::remove::<F>(hook, &claim);
     is_ours
 }
 

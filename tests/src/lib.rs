@@ -20,6 +20,7 @@ pub mod apiserver;
 pub mod bpf;
 pub mod exec;
 pub mod flows;
+pub mod foreign_program;
 pub mod iptables;
 mod janitor;
 pub mod kube_proxy;

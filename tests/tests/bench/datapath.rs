@@ -38,6 +38,8 @@ fn the_smallest_run_measures_every_path_with_and_without_us_and_says_what_it_lef
                 let what = format!("{path}: {metric}");
                 [
                     format!("bare: {what}"),
+                    format!("empty programs: {what}"),
+                    format!("empty programs: {what} of bare"),
                     format!("kube-portal: {what}"),
                     format!("kube-portal: {what} of bare"),
                 ]

@@ -62,6 +62,7 @@ mod cni_masquerade;
 mod cold_neighbour;
 mod drift;
 mod flows;
+mod foreign_note;
 mod forward_policy;
 mod fragments;
 mod full_tables;

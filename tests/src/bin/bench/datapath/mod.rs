@@ -106,7 +106,13 @@ struct Bench {
 impl Bench {
     fn set_up() -> Result<Self> {
         progress("building the clusters");
-        let proxies = [Proxy::Bare, Proxy::KubePortal, Proxy::Iptables, Proxy::Nftables];
+        let proxies = [
+            Proxy::Bare,
+            Proxy::Empty,
+            Proxy::KubePortal,
+            Proxy::Iptables,
+            Proxy::Nftables,
+        ];
         let mut twins = proxies.into_iter().map(Twin::build).collect::<Result<Vec<_>>>()?;
         progress("starting the API server for kube-proxy");
         let reference = Reference::start(&twins)?;

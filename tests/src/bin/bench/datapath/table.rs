@@ -13,7 +13,7 @@ use crate::{
     report::{self, number, verdict},
 };
 
-const PROXIES: [Proxy; 3] = [Proxy::KubePortal, Proxy::Iptables, Proxy::Nftables];
+const PROXIES: [Proxy; 4] = [Proxy::KubePortal, Proxy::Empty, Proxy::Iptables, Proxy::Nftables];
 
 /// Prints a table for each size, and one of the programs.
 pub(crate) fn print(figures: &Figures) {
@@ -34,6 +34,7 @@ fn of_size(figures: &Figures, size: &str) -> String {
         "WHAT",
         "BARE",
         "KUBE-PORTAL / BARE",
+        "EMPTY / BARE",
         "IPTABLES / BARE",
         "NFTABLES / BARE",
         "TARGET",

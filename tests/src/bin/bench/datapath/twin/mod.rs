@@ -28,6 +28,8 @@ pub(super) use reference::Reference;
 pub(super) enum Proxy {
     /// No proxy ever ran there.
     Bare,
+    /// Programs that do nothing, where kube-portal has its own: what its hooks cost before it does anything.
+    Empty,
     KubePortal,
     Iptables,
     Nftables,
@@ -46,6 +48,7 @@ impl Proxy {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Bare => "bare",
+            Self::Empty => "empty programs",
             Self::KubePortal => "kube-portal",
             Self::Iptables => "kube-proxy iptables",
             Self::Nftables => "kube-proxy nftables",
@@ -83,7 +86,8 @@ impl Twin {
     /// Tells its proxies of so many Services, and starts those that do not run.
     pub(super) fn serve(&mut self, services: u32, reference: Option<&Reference>) -> Result<()> {
         self.proxies = match (&self.proxies, self.proxy, reference) {
-            (Proxies::Portal { .. }, ..) => return self.proxies.grow(services),
+            (Proxies::Portal { .. } | Proxies::Empty(_), ..) => return self.proxies.grow(services),
+            (_, Proxy::Empty, _) => Proxies::empty(self.nodes())?,
             (_, Proxy::KubePortal, _) => Proxies::portal(self.nodes(), services)?,
             (.., Some(reference)) => reference.start_proxies(self)?,
             (.., None) => Proxies::None,
@@ -91,9 +95,9 @@ impl Twin {
         Ok(())
     }
 
-    /// The way on this twin that is measured for `path`: without a proxy it is straight to the pod.
+    /// The way on this twin that is measured for `path`: where nobody translates it is straight to the pod.
     pub(super) fn way(&self, path: Path) -> Path {
-        if self.proxy == Proxy::Bare {
+        if matches!(self.proxy, Proxy::Bare | Proxy::Empty) {
             path.direct()
         } else {
             path

@@ -1,19 +1,24 @@
 //! What runs on the nodes of a cluster.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, os::fd::OwnedFd, time::Duration};
 
 use anyhow::{Result, ensure};
 use harness::{
     agent::Agent, kube_proxy::KubeProxy, manifests::Manifests, scratch::Scratch, signals, topology::Host,
 };
 
-use crate::datapath::services::{self, PODS};
+use crate::datapath::{
+    empty_program,
+    services::{self, PODS},
+};
 
 /// How long a proxy may take for all Services before something is wrong.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(in crate::datapath) enum Proxies {
     None,
+    /// Held for as long as they are to be attached.
+    Empty(#[expect(dead_code, reason = "held")] Vec<OwnedFd>),
     Portal {
         agents: Vec<Agent>,
         manifests: Manifests,
@@ -36,12 +41,21 @@ impl Proxies {
         })
     }
 
+    /// Programs that do nothing on all devices of both nodes.
+    pub(in crate::datapath) fn empty(nodes: [&Host; 2]) -> Result<Self> {
+        let mut links = Vec::new();
+        for node in nodes {
+            links.extend(node.ns.run(empty_program::attach_everywhere)?);
+        }
+        Ok(Self::Empty(links))
+    }
+
     /// Gives the agents so many Services.
     pub(in crate::datapath) fn grow(&self, count: u32) -> Result<()> {
         match self {
             Self::Portal { manifests, .. } => write(manifests, count),
             // It has them from the API server.
-            Self::None | Self::KubeProxy(_) => Ok(()),
+            Self::None | Self::Empty(_) | Self::KubeProxy(_) => Ok(()),
         }
     }
 
@@ -49,14 +63,14 @@ impl Proxies {
     pub(in crate::datapath) fn backend(&self) -> Result<Option<String>> {
         match self {
             Self::KubeProxy([proxy, _]) => proxy.backend().map(Some),
-            Self::None | Self::Portal { .. } => Ok(None),
+            Self::None | Self::Empty(_) | Self::Portal { .. } => Ok(None),
         }
     }
 
     /// Waits until so many Services are served on both nodes.
     pub(in crate::datapath) fn wait_for(&mut self, count: u32) -> Result<()> {
         match self {
-            Self::None => Ok(()),
+            Self::None | Self::Empty(_) => Ok(()),
             Self::Portal { agents, .. } => agents
                 .iter()
                 .try_for_each(|agent| wait_for(agent, usize::try_from(count)?)),

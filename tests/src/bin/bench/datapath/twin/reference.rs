@@ -101,6 +101,6 @@ const fn mode(proxy: Proxy) -> Option<Mode> {
     match proxy {
         Proxy::Iptables => Some(Mode::Iptables),
         Proxy::Nftables => Some(Mode::Nftables),
-        Proxy::Bare | Proxy::KubePortal => None,
+        Proxy::Bare | Proxy::Empty | Proxy::KubePortal => None,
     }
 }
