@@ -1,6 +1,6 @@
 //! Two CPUs that open flows at the same time never give both the same reply.
 
-use harness::bpf::{Hook, Packet};
+use harness::bpf::{ClusterIp, Hook, Packet};
 use proxy_common::Counter;
 
 use crate::{
@@ -12,6 +12,7 @@ for_each_variant!(
     one_free_port_goes_to_one_of_two_cpus,
     the_port_of_an_expired_flow_goes_to_one_of_two_cpus,
     the_reply_of_an_expired_flow_is_given_to_one_of_two_virtual_ips,
+    one_free_port_goes_to_one_of_two_virtual_ips_whose_replies_another_has,
 );
 
 /// A step of taking an expired port over that is not exclusive is lost by tens of these.
@@ -56,13 +57,17 @@ fn masqueraded_at_once(scene: &mut Scene, variant: Variant) -> Packet {
     arrived
 }
 
-fn the_reply_of_an_expired_flow_is_given_to_one_of_two_virtual_ips(variant: Variant) {
-    let names = ["one", "two", "three"];
-    let services = [1, 2, 3].map(|number| harness::bpf::ClusterIp {
-        name: names[usize::from(number) - 1],
+/// All with the same endpoint.
+fn three_virtual_ips(variant: Variant) -> [ClusterIp; 3] {
+    [(1, "one"), (2, "two"), (3, "three")].map(|(number, name)| ClusterIp {
+        name,
         address: variant.vip(number),
         ..variant.service([1])
-    });
+    })
+}
+
+fn the_reply_of_an_expired_flow_is_given_to_one_of_two_virtual_ips(variant: Variant) {
+    let services = three_virtual_ips(variant);
     let mut scene = Scene::new(variant, &services);
     let client = variant.client(1, EPHEMERAL);
     let [one, two, old] = [1, 2, 3].map(|number| variant.opening(client, variant.vip(number)));
@@ -83,5 +88,24 @@ fn the_reply_of_an_expired_flow_is_given_to_one_of_two_virtual_ips(variant: Vari
                 scene.evict(Hook::Egress, &inside.answer());
             }
         }
+    }
+}
+
+fn one_free_port_goes_to_one_of_two_virtual_ips_whose_replies_another_has(variant: Variant) {
+    let mut scene = Scene::with_ports(variant, &three_virtual_ips(variant), &[PORT..=PORT]);
+    let client = variant.client(1, EPHEMERAL);
+    let [one, two, other] = [1, 2, 3].map(|number| variant.opening(client, variant.vip(number)));
+    for _ in 0..ROUNDS {
+        scene.send(Hook::Ingress, &other);
+        let inside = scene
+            .send_at_once(Hook::Ingress, [&one, &two])
+            .map(Option::unwrap);
+        let winner = match inside.each_ref().map(|packet| packet.source.port()) {
+            [PORT, EPHEMERAL] => 0,
+            [EPHEMERAL, PORT] => 1,
+            _ => panic!("one port for two virtual IPs: {inside:?}"),
+        };
+        scene.evict(Hook::Ingress, [&one, &two][winner]);
+        scene.evict(Hook::Egress, &inside[winner].answer());
     }
 }
