@@ -32,12 +32,26 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us, without what it has told us of our own package: build scripts that ask for the like of it would run again, and
+/// all that depends on them, after each cargo that somebody has called by hand.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    command(
+    let mut cargo = command(
         &env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()),
         arguments,
-    )
+    );
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_about_our_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// What `cargo run` sets for the program that it runs.
+fn is_about_our_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 /// Runs a command with its output on the terminal.
@@ -174,6 +188,16 @@ mod tests {
     fn a_program_that_does_not_exist_is_named_with_the_remedy() {
         let error = run(&mut command("no-such-program", &[]), "install it").unwrap_err();
         assert_eq!(error.to_string(), "cannot start `no-such-program`: install it");
+    }
+
+    #[test]
+    fn what_cargo_says_of_our_own_package_is_kept_from_the_next_one() {
+        for name in ["CARGO_PKG_VERSION_MAJOR", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS"] {
+            assert!(is_about_our_package(name), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL"] {
+            assert!(!is_about_our_package(name), "{name}");
+        }
     }
 
     #[test]
