@@ -192,7 +192,11 @@ mod tests {
 
     #[test]
     fn what_cargo_says_of_our_own_package_is_kept_from_the_next_one() {
-        for name in ["CARGO_PKG_VERSION_MAJOR", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_LINKS"] {
+        for name in [
+            "CARGO_PKG_VERSION_MAJOR",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_LINKS",
+        ] {
             assert!(is_about_our_package(name), "{name}");
         }
         for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL"] {
