@@ -15,6 +15,7 @@ for_each_variant_and_layer!(
     fragments_of_foreign_packets_pass,
 );
 for_each_variant!(
+    what_overlaps_the_first_fragment_goes_where_it_goes,
     what_was_known_of_a_packet_half_a_minute_ago_is_not_used,
     fragments_of_a_refused_packet_are_dropped,
     a_fragment_that_waited_is_sent_once,
@@ -87,6 +88,26 @@ fn fragments_of_foreign_packets_pass(variant: Variant) {
     }
     assert_eq!(scene.datagrams(), 0, "nothing is noted about them");
     assert_eq!(scene.count(Counter::FragmentsHeld), 0);
+}
+
+/// Whose bytes count is the endpoint's business.
+fn what_overlaps_the_first_fragment_goes_where_it_goes(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.service([1])]);
+    let request = request(variant, false);
+    let inside = request.to(variant.target(1));
+    let overlapping = |packet: &Packet| {
+        let bytes = packet.bytes(variant.layer);
+        let headers = &bytes[..carried_at(variant, &bytes)];
+        fragment(variant, headers, 1, true, &[0xff; 16])
+    };
+    let pieces = fragments(variant, &request, EACH);
+    let mut sent = send(&mut scene, Hook::Ingress, &pieces[..1]);
+    assert_eq!(
+        send(&mut scene, Hook::Ingress, &[overlapping(&request)]),
+        [overlapping(&inside)]
+    );
+    sent.extend(send(&mut scene, Hook::Ingress, &pieces[1..]));
+    assert_eq!(whole(variant, &sent), inside);
 }
 
 fn what_was_known_of_a_packet_half_a_minute_ago_is_not_used(variant: Variant) {

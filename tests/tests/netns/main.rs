@@ -66,6 +66,7 @@ mod foreign_note;
 mod forward_policy;
 mod fragments;
 mod full_tables;
+mod gathered;
 mod harness_itself;
 mod host_network;
 mod icmp;
