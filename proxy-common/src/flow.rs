@@ -302,7 +302,15 @@ impl<A: Copy + Eq> Flow<A> {
     #[inline(always)]
     pub const fn is_expired(&self, protocol: u8, now: u32) -> bool {
         // Of most packets there was another one this second, for which no state has to be looked at.
-        now != self.last_seen && now.wrapping_sub(self.last_seen) > self.state.timeout(protocol)
+        now != self.last_seen && self.idle_at(now) > self.state.timeout(protocol)
+    }
+
+    /// Seconds since the last packet: none if another CPU has noted one later than `now`. Before Linux 6.15 the clock of the last tick could
+    /// go back by a moment.
+    #[inline(always)]
+    const fn idle_at(&self, now: u32) -> u32 {
+        let idle = now.wrapping_sub(self.last_seen);
+        if idle > u32::MAX / 2 { 0 } else { idle }
     }
 
     /// Whether it may have expired before a packet that is at ingress now gets to egress.
@@ -407,6 +415,14 @@ mod tests {
         let (key, twin) = flow.egress_twin(&request);
         assert!(key == reply);
         assert!(reply.with_source(&twin) == request.reversed());
+    }
+
+    #[test]
+    fn a_flow_that_was_seen_a_moment_later_has_not_expired() {
+        let flow = Flow::new(at(7, 80), Port::new(1), FlowFlags::REQUEST, NOW);
+        assert!(!flow.is_expired(TCP, NOW - 1));
+        let first = Flow::new(at(7, 80), Port::new(1), FlowFlags::REQUEST, u32::MAX);
+        assert!(!first.is_expired(TCP, 1) && first.is_expired(TCP, 200));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use proxy_common::{
     Counter, Flow, FlowFlags, FlowKey, TCP,
-    tcp_state::{Direction, State, TcpFlags},
+    tcp_state::{Direction, TcpFlags},
 };
 
 use crate::{Family, clock::now, count, hints, lookup, parse::Packet, rewrite::Side};
@@ -94,13 +94,15 @@ pub(crate) fn keep_source_binding<F: Family>(
         let binding = unsafe { &mut *binding };
         if !binding.is_about_to_expire(key.protocol(), now) {
             if binding.flags().has(FlowFlags::PENDING) {
-                binding.note(State::NEW, now);
+                binding.note(binding.state(), now);
             }
             return Ok(());
         }
     }
     let flags = FlowFlags::REQUEST.with(FlowFlags::PENDING);
-    let pending = Flow::new(key.source(), key.destination().1, flags, now).of(flow.service(), flow.list());
+    let mut pending =
+        Flow::new(key.source(), key.destination().1, flags, now).of(flow.service(), flow.list());
+    pending.note(flow.state(), now);
     store::<F>(Side::Source, &key, &pending)
 }
 

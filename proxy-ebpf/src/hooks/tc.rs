@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Counter, FlowFlags, FlowKey, TCP};
+use proxy_common::{Counter, FlowFlags, FlowKey, TCP, tcp_state::State};
 
 use crate::{
     Family, V4, V6, bridge,
@@ -116,6 +116,10 @@ fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result
         return Ok(Verdict::Next);
     };
     if hit.flow.flags().has(FlowFlags::PENDING) {
+        if hit.flow.state() == State::NEW && key.protocol() == TCP && !packet.flags.opens() {
+            // The SYN left by a device before this program was there: the endpoint knows the client by its own address.
+            return Ok(Verdict::Next);
+        }
         snat::masquerade::<F>(ctx, key, hit.flow)?;
         // A table so small that it has evicted the entry already has no room for the flow.
         hit = flow::find_again::<F>(Side::Source, key).ok_or(Drop(Counter::NoSourcePort))?;

@@ -22,6 +22,7 @@ for_each_tcp!(
     a_closed_flow_is_forgotten_after_two_minutes,
     a_reset_flow_is_forgotten_after_ten_seconds_unless_it_goes_on,
     after_a_close_the_clients_port_goes_to_an_endpoint_that_is_left,
+    a_connection_whose_syn_left_before_the_program_was_there_stays_as_it_began,
 );
 
 const HOUR: u32 = 3_600;
@@ -177,4 +178,15 @@ fn after_a_close_the_clients_port_goes_to_an_endpoint_that_is_left(variant: Vari
         let anew = scene.round_trip(&opening(variant));
         assert_eq!(anew.arrived.destination, variant.target(left));
     }
+}
+
+fn a_connection_whose_syn_left_before_the_program_was_there_stays_as_it_began(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.node_port_service([1])]);
+    let syn = || variant.opening(variant.client(1, EPHEMERAL), variant.node_port());
+    scene.send(Hook::Ingress, &syn());
+    let inside = scene.send(Hook::Ingress, &syn().flags(ACK));
+    assert_eq!(scene.send(Hook::Egress, &inside), inside);
+    let inside = scene.send(Hook::Ingress, &syn());
+    let arrived = scene.send(Hook::Egress, &inside);
+    assert_eq!(arrived.source.ip(), variant.node(), "it has not begun");
 }

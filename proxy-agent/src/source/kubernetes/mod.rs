@@ -73,9 +73,11 @@ struct Context {
     events: EventSender,
 }
 
-/// A watch ends only with its receiver, unless it panics.
+/// A watch ends only with its receiver or the process, unless it panics.
 fn report(ended: Option<Result<(), JoinError>>) {
-    if let Some(Err(error)) = ended {
+    if let Some(Err(error)) = ended
+        && error.is_panic()
+    {
         tracing::error!("a watch has failed: {error}");
     }
 }
