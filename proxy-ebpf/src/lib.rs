@@ -13,7 +13,8 @@
 //!
 //! A frontend without endpoints turns the packet into its own refusal, which goes back out of the device (reject).
 //! What misses `FRONTENDS` gets another port if its replies could be taken for those of a Service (open).
-//! A TCP packet that opens nothing and belongs to no known flow passes after one look-up.
+//! A packet whose ends never served at a hook is not looked for in its flow table (hints), and egress does not look for requests that keep
+//! their source (told). A TCP packet that opens nothing and belongs to no known flow passes.
 //! A reply that a bridge would carry from pod to pod is sent up to the node's stack (bridge).
 //! ICMP errors are translated as the packets that they are about.
 //! Later fragments get the address of the first one, and IPv6 extension headers are looked through (uncommon, chain, fragment).

@@ -82,6 +82,7 @@ impl Sender {
             let count = match talk.ask("hello") {
                 Ok(_) => &self.answered,
                 Err(_) => {
+                    // A refusal comes at once, and more of them than are answered in a second would be silence.
                     thread::sleep(PAUSE / 4);
                     &self.unanswered
                 }
