@@ -186,13 +186,20 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
     Placement::Good
 }
 
-/// Stores an entry of a flow that is being opened.
+/// Stores an entry of a flow that is being opened. What is left of a closed one is used again: another element would have to be
+/// found, and most likely lies in memory that no cache holds.
 #[inline(always)]
 pub(crate) fn store<F: Family>(
     hook: Side,
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), Counter> {
+    if let Some(known) = F::flows(hook).get_ptr_mut(key) {
+        // SAFETY: as in `find`.
+        if unsafe { (*known).begin_again_as(flow) } {
+            return Ok(());
+        }
+    }
     if insert::<F>(hook, key, flow, BPF_ANY) {
         Ok(())
     } else {
