@@ -194,17 +194,23 @@ pub(crate) fn store<F: Family>(
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), Counter> {
-    if let Some(known) = F::flows(hook).get_ptr_mut(key) {
-        // SAFETY: as in `find`.
-        if unsafe { (*known).begin_again_as(flow) } {
-            return Ok(());
-        }
-    }
-    if insert::<F>(hook, key, flow, BPF_ANY) {
+    if begin_again::<F>(hook, key, flow) || insert::<F>(hook, key, flow, BPF_ANY) {
         Ok(())
     } else {
         Err(Counter::FlowTableFull)
     }
+}
+
+/// Whether there was an entry that could become `flow` in its place.
+///
+/// Not inlined: with a stack frame of its own it fits beside its callers'.
+#[inline(never)]
+fn begin_again<F: Family>(hook: Side, key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
+    let Some(known) = F::flows(hook).get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: as in `find`.
+    unsafe { (*known).begin_again_as(flow) }
 }
 
 /// Puts an entry into the flow table of a hook, as `flags` of `bpf_map_update_elem` say; whether it is there.
