@@ -60,7 +60,11 @@ const BALANCER_FIREWALL: &str = "kubernetes load balancer firewall";
 /// kube-proxy's, in the order in which they are put in front: the last comes out on top.
 pub const JUMPS: [Jump; 12] = [
     with(jump("filter", EXTERNAL_SERVICES, "INPUT"), true, EXTERNAL_PORTALS),
-    with(jump("filter", EXTERNAL_SERVICES, "FORWARD"), true, EXTERNAL_PORTALS),
+    with(
+        jump("filter", EXTERNAL_SERVICES, "FORWARD"),
+        true,
+        EXTERNAL_PORTALS,
+    ),
     with(
         jump("filter", NODE_PORTS, "INPUT"),
         false,
@@ -106,7 +110,8 @@ mod tests {
         let expected = [
             format!("filter INPUT {new} {EXTERNAL_PORTALS} -j KUBE-EXTERNAL-SERVICES"),
             format!("filter FORWARD {new} {EXTERNAL_PORTALS} -j KUBE-EXTERNAL-SERVICES"),
-            "filter INPUT -m comment --comment kubernetes health check service ports -j KUBE-NODEPORTS".to_owned(),
+            "filter INPUT -m comment --comment kubernetes health check service ports -j KUBE-NODEPORTS"
+                .to_owned(),
             format!("filter FORWARD {new} kubernetes service portals -j KUBE-SERVICES"),
             format!("filter OUTPUT {new} kubernetes service portals -j KUBE-SERVICES"),
             "filter FORWARD -m comment --comment kubernetes forwarding rules -j KUBE-FORWARD".to_owned(),
@@ -115,7 +120,8 @@ mod tests {
             format!("filter FORWARD {new} kubernetes load balancer firewall -j KUBE-PROXY-FIREWALL"),
             "nat OUTPUT -m comment --comment kubernetes service portals -j KUBE-SERVICES".to_owned(),
             "nat PREROUTING -m comment --comment kubernetes service portals -j KUBE-SERVICES".to_owned(),
-            "nat POSTROUTING -m comment --comment kubernetes postrouting rules -j KUBE-POSTROUTING".to_owned(),
+            "nat POSTROUTING -m comment --comment kubernetes postrouting rules -j KUBE-POSTROUTING"
+                .to_owned(),
             "filter INPUT -j KUBE-FIREWALL".to_owned(),
             "filter OUTPUT -j KUBE-FIREWALL".to_owned(),
         ];

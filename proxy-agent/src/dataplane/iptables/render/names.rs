@@ -74,7 +74,10 @@ impl Hash {
     pub(super) fn of(text: &str) -> Self {
         let mut hash = Self::default();
         let digest = digest(&SHA256, text.as_bytes());
-        hash.0.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        hash.0
+            .iter_mut()
+            .zip(digest.as_ref())
+            .for_each(|(to, from)| *to = *from);
         hash
     }
 }
