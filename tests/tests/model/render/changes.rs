@@ -4,34 +4,11 @@ use harness::manifests::cluster;
 use proptest::{collection::vec, prelude::*};
 use proxy_agent::{
     dataplane::iptables::render::{Extent, Renderer, RuleCounts, Settings},
-    model::{Changes, Cluster, ClusterEvent, Desired, Family, Object, Plan, Protocol, compute},
+    model::{ClusterEvent, Desired, Family, Object, Protocol, compute},
 };
 
-use super::{chains::Chains, settings};
+use super::{History, chains::Chains, settings};
 use crate::oracle::{World, config, world};
-
-/// What a node goes through: one object after the other as it is in the second world, some of them gone.
-struct History {
-    cluster: Cluster,
-    plan: Plan,
-}
-
-impl History {
-    fn new(before: &World) -> Self {
-        let cluster = cluster(before.objects());
-        let mut plan = Plan::new(before.context.clone());
-        plan.update(&cluster, &Changes::everything());
-        Self { cluster, plan }
-    }
-
-    fn handle(&mut self, event: ClusterEvent, renderers: &mut [Renderer]) {
-        let changes = self.cluster.handle(event);
-        let delta = self.plan.update(&self.cluster, &changes);
-        for renderer in renderers {
-            renderer.render(self.plan.desired(), &[], &delta);
-        }
-    }
-}
 
 fn events(before: &World, after: &World) -> Vec<ClusterEvent> {
     let after: Vec<Object> = after.objects();
@@ -82,7 +59,7 @@ proptest! {
 
     #[test]
     fn rules_that_follow_every_change_are_those_of_the_last_state((before, _, events) in worlds()) {
-        let mut history = History::new(&before);
+        let mut history = History::on(before.context.clone(), before.objects());
         let mut followed = renderers(history.plan.desired());
         for event in events {
             history.handle(event, &mut followed);
@@ -96,7 +73,7 @@ proptest! {
         (before, _, events) in worlds(),
         restores in vec(any::<bool>(), 30),
     ) {
-        let mut history = History::new(&before);
+        let mut history = History::on(before.context.clone(), before.objects());
         let mut followed = renderers(history.plan.desired());
         let mut kernels = vec![Chains::default(); followed.len()];
         for (event, restores) in events.into_iter().zip(restores.into_iter().cycle()) {
