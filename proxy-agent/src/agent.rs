@@ -11,8 +11,13 @@ use tokio::{
 };
 
 use crate::{
-    cli::run::{Run, SourceChoice},
-    dataplane::bpf::{BpfDataplane, Options, dump},
+    cli::run::{Mode, Run, SourceChoice},
+    dataplane::{
+        Dataplane,
+        bpf::{BpfDataplane, Options, dump},
+        iptables::{self, IptablesDataplane},
+    },
+    explain::explain,
     metrics::{self, Metrics},
     netfilter,
     node::{self, NodeFacts},
@@ -31,9 +36,14 @@ pub async fn run(config: Run) -> Result<()> {
     let metrics = Metrics::default();
     // While the kernel verifies the programs, the objects come.
     let source = tokio::spawn(source.run(context.name.clone(), metrics.clone(), source_events));
-    let options = Options::from(&config);
-    let dataplane = task::spawn_blocking(|| BpfDataplane::new(options)).await??;
-    tracing::info!(node = context.name, "programs loaded");
+    let (mode, bpf, rules) = (config.mode(), Options::from(&config), config.iptables());
+    let (dataplane, has_programs) = task::spawn_blocking(move || dataplane(mode, bpf, rules)).await??;
+    let loaded = if has_programs {
+        "programs loaded"
+    } else {
+        "serving by iptables rules"
+    };
+    tracing::info!(node = context.name, "{loaded}");
     let (events, inbox) = std_mpsc::channel();
     let runner = Runner::new(dataplane, context, config.intervals(), metrics.clone());
     let sync = supervised("sync", move || runner.run(&inbox))?;
@@ -48,13 +58,30 @@ pub async fn run(config: Run) -> Result<()> {
     tokio::select! {
         result = source => result?.context("the source of objects has ended"),
         result = node::watch(facts) => result.map(|never| match never {}).context("netlink has ended"),
-        result = netfilter::watch(config.masquerade_mark(), marks) => result.map(|never| match never {}).context("netfilter"),
+        result = netfilter::watch(config.masquerade_mark(), marks), if has_programs => result.map(|never| match never {}).context("netfilter"),
         never = serve(config.metrics_address(), metrics) => match never {},
         () = config.config_changed() => bail!("the configuration file has changed; starting again applies it"),
         () = forward(source_inbox, node_inbox, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
         result = stop_signal() => result,
     }
+}
+
+/// What carries the traffic, and whether that are programs: unless rules are asked for, those are tried first.
+fn dataplane(mode: Mode, bpf: Options, rules: iptables::Options) -> Result<(Box<dyn Dataplane>, bool)> {
+    if mode != Mode::Iptables {
+        match BpfDataplane::new(bpf) {
+            Ok(dataplane) => return Ok((Box::new(dataplane), true)),
+            Err(error) if mode == Mode::Bpf => return Err(error.into()),
+            Err(error) => {
+                let why = explain(&error.into());
+                tracing::warn!(
+                    "the kernel does not take the programs, iptables rules take their place: {why}"
+                );
+            }
+        }
+    }
+    Ok((Box::new(IptablesDataplane::new(rules)?), false))
 }
 
 /// Where objects come from, ready to be asked.

@@ -4,7 +4,10 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Pins;
-use crate::{dataplane::bpf::cleanup::cleanup, netfilter, node};
+use crate::{
+    dataplane::{bpf::cleanup::cleanup, iptables},
+    netfilter, node,
+};
 
 /// Flags of `cleanup`.
 #[derive(Debug, Args)]
@@ -20,8 +23,9 @@ impl Cleanup {
             .build()?;
         cleanup(&self.pins.dir(), &runtime.block_on(node::dump())?)?;
         netfilter::remove()?;
+        iptables::cleanup()?;
         println!(
-            "removed: programs, links and maps of {}, and KUBE-FORWARD",
+            "removed: programs, links and maps of {}, and the rules of iptables",
             self.pins.pin_root.display()
         );
         Ok(())

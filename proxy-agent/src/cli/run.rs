@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::{ArgGroup, Args};
+use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 
 use super::{
     Pins, allocator,
@@ -21,10 +21,13 @@ use super::{
 };
 use crate::{
     agent,
-    dataplane::bpf::{
-        Options,
-        attach::TcAttach,
-        object::{MapSizes, PinDir},
+    dataplane::{
+        bpf::{
+            Options,
+            attach::TcAttach,
+            object::{MapSizes, PinDir},
+        },
+        iptables,
     },
     model::NodeContext,
     node::ports::DEFAULT_NODE_PORTS,
@@ -36,6 +39,18 @@ const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
 const ATTACHED: Duration = Duration::from_secs(3);
 const MASQUERADE_BIT: u32 = 14;
 const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
+
+/// What carries the traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// BPF programs, or iptables rules where the kernel does not take them.
+    #[default]
+    Auto,
+    /// BPF programs, or nothing.
+    Bpf,
+    /// kube-proxy's iptables rules.
+    Iptables,
+}
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -63,6 +78,10 @@ pub struct Run {
 
     #[command(flatten)]
     node: NodeFlags,
+
+    /// What carries the traffic.
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
 
     #[command(flatten)]
     pins: Pins,
@@ -111,9 +130,22 @@ pub struct Run {
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range, default_value = "30000-32767")]
     service_node_port_range: RangeInclusive<u16>,
 
-    /// The bit of the packets' mark by which those of masqueraded flows pass where the node's FORWARD policy is DROP.
+    /// The bit of the packets' mark that asks iptables rules for masquerading, and by which packets of masqueraded flows pass where the
+    /// node's FORWARD policy is DROP.
     #[arg(long, value_name = "BIT", default_value_t = MASQUERADE_BIT, value_parser = clap::value_parser!(u32).range(0..=31))]
     iptables_masquerade_bit: u32,
+
+    /// In iptables mode, serve node ports at 127.0.0.1 too, for which the kernel has to route loopback addresses.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    iptables_localhost_nodeports: bool,
 
     /// Where metrics are served, as ADDRESS or ADDRESS:PORT; empty: nowhere [default: 127.0.0.1:10249].
     #[arg(long, value_name = "ADDRESS")]
@@ -224,6 +256,22 @@ impl Run {
     #[must_use]
     pub const fn masquerade_mark(&self) -> u32 {
         1 << self.iptables_masquerade_bit
+    }
+
+    /// What carries the traffic.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How iptables rules are set up.
+    #[must_use]
+    pub const fn iptables(&self) -> iptables::Options {
+        iptables::Options {
+            mark: self.masquerade_mark(),
+            localhost_node_ports: self.iptables_localhost_nodeports,
+            canary_period: self.sync_period,
+        }
     }
 
     /// How far apart passes are.

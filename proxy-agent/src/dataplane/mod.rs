@@ -44,6 +44,28 @@ pub trait Dataplane: Send {
     fn status(&self) -> Status;
 }
 
+impl<D: Dataplane + ?Sized> Dataplane for Box<D> {
+    fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
+        (**self).apply_all(desired)
+    }
+
+    fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
+        (**self).apply_delta(desired, delta)
+    }
+
+    fn count_drift(&mut self) -> Result<usize, ApplyError> {
+        (**self).count_drift()
+    }
+
+    fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
+        (**self).apply_node(facts)
+    }
+
+    fn status(&self) -> Status {
+        (**self).status()
+    }
+}
+
 /// What a dataplane serves, and what not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {

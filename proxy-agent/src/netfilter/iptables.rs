@@ -6,23 +6,25 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use crate::model::Family;
+
 /// One kernel world of rules, of one address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Backend {
+pub(crate) struct Backend {
     /// `iptables-nft` and the like; with `-restore` it is the program that writes.
-    pub(super) program: &'static str,
+    pub(crate) program: &'static str,
     /// The tables that legacy's world has. A look at one that is not there would make it, and packets would pay for it.
     tables: Option<&'static str>,
 }
 
 /// What machines have; the two after them only where nothing tells the worlds apart.
-pub(super) const BACKENDS: [Backend; 4] = [
+pub(crate) const BACKENDS: [Backend; 4] = [
     nft("iptables-nft"),
     legacy("iptables-legacy", "/proc/thread-self/net/ip_tables_names"),
     nft("ip6tables-nft"),
     legacy("ip6tables-legacy", "/proc/thread-self/net/ip6_tables_names"),
 ];
-pub(super) const ONLY_ONES: [Backend; 2] = [nft("iptables"), nft("ip6tables")];
+pub(crate) const ONLY_ONES: [Backend; 2] = [nft("iptables"), nft("ip6tables")];
 
 const fn nft(program: &'static str) -> Backend {
     Backend {
@@ -40,7 +42,7 @@ const fn legacy(program: &'static str, tables: &'static str) -> Backend {
 
 /// An iptables program did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IptablesError {
+pub(crate) enum IptablesError {
     /// This machine has no such program.
     #[error("{0} is not installed")]
     NotInstalled(&'static str),
@@ -63,32 +65,67 @@ pub(super) enum IptablesError {
 }
 
 impl Backend {
+    pub(crate) fn family(&self) -> Family {
+        if self.program.starts_with("ip6") {
+            Family::V6
+        } else {
+            Family::V4
+        }
+    }
+
     /// The policy and the rules of a chain of table filter, as commands. Empty where there is no such table.
-    pub(super) fn list(&self, chain: &str) -> Result<String, IptablesError> {
-        let mut command = Command::new(self.program);
+    pub(crate) fn list(&self, chain: &str) -> Result<String, IptablesError> {
         if self.has_no_filter() {
             // Whether it is installed is to be known all the same.
-            return self.output(command.arg("--version"), "").map(|_| String::new());
+            return self.version().map(|_| String::new());
         }
+        let mut command = Command::new(self.program);
         self.output(command.args(["-w", "5", "-S", chain]), "")
     }
 
     /// Whether there is a chain of this name and `is` says so of what it lists.
-    pub(super) fn chain_is(&self, chain: &str, is: impl FnOnce(&str) -> bool) -> bool {
+    pub(crate) fn chain_is(&self, chain: &str, is: impl FnOnce(&str) -> bool) -> bool {
         self.list(chain).is_ok_and(|listing| is(&listing))
     }
 
-    /// Feeds `iptables-restore`, which does all of it or nothing.
-    pub(super) fn restore(&self, text: &str) -> Result<(), IptablesError> {
+    /// Feeds `iptables-restore`, which does all of a table or nothing.
+    pub(crate) fn restore(&self, text: &str) -> Result<(), IptablesError> {
         let program = format!("{}-restore", self.program);
-        self.output(Command::new(program).args(["-w", "5", "--noflush"]), text)
-            .map(drop)
+        let arguments = ["-w", "5", "-W", "100000", "--noflush", "--counters"];
+        self.output(Command::new(program).args(arguments), text).map(drop)
+    }
+
+    /// What `iptables-save` says of a table. Empty where there is none.
+    pub(crate) fn save(&self, table: &str) -> Result<String, IptablesError> {
+        if !self.has(table) {
+            return Ok(String::new());
+        }
+        let program = format!("{}-save", self.program);
+        self.output(Command::new(program).args(["-t", table]), "")
+    }
+
+    /// Whether a chain is there. Any failure to see it counts as no.
+    pub(crate) fn has_chain(&self, table: &str, chain: &str) -> bool {
+        let mut command = Command::new(self.program);
+        self.has(table)
+            && self
+                .output(command.args(["-w", "5", "-t", table, "-S", chain]), "")
+                .is_ok()
+    }
+
+    /// What `--version` says.
+    pub(crate) fn version(&self) -> Result<String, IptablesError> {
+        self.output(Command::new(self.program).arg("--version"), "")
     }
 
     fn has_no_filter(&self) -> bool {
-        self.tables.is_some_and(|path| {
+        !self.has("filter")
+    }
+
+    fn has(&self, table: &str) -> bool {
+        self.tables.is_none_or(|path| {
             let tables = fs::read_to_string(path).unwrap_or_default();
-            tables.lines().all(|table| table != "filter")
+            tables.lines().any(|known| known == table)
         })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Rules of netfilter cost every packet of the node, those of conntrack most of all, so there is none where the policy is ACCEPT.
 
-mod iptables;
+pub(crate) mod iptables;
 mod rules;
 
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};

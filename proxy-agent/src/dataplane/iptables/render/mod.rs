@@ -96,6 +96,8 @@ pub struct Renderer {
     /// Those whose chains are not written yet.
     pending: BTreeSet<Arc<ServicePortId>>,
     active: BTreeSet<ChainName>,
+    /// Those that may be in the kernel and are not needed any more.
+    left: BTreeSet<ChainName>,
     endpoints: usize,
 }
 
@@ -113,6 +115,7 @@ impl Renderer {
             chains: BTreeMap::new(),
             pending: BTreeSet::new(),
             active: BTreeSet::new(),
+            left: BTreeSet::new(),
             endpoints: 0,
         }
     }
@@ -157,12 +160,25 @@ impl Renderer {
     /// The text was restored: the chains are as it says.
     pub fn written(&mut self) {
         self.pending.clear();
+        self.left.clear();
     }
 
     /// Whether a chain of table nat is a Service's that is in use.
     #[must_use]
     pub fn is_active(&self, chain: &str) -> bool {
         ChainName::parse(chain).is_some_and(|name| self.active.contains(&name))
+    }
+
+    /// The names of all chains of Services that are in use.
+    pub fn active(&self) -> impl Iterator<Item = String> + '_ {
+        self.active.iter().map(ToString::to_string)
+    }
+
+    /// The chains of Services that have come out of use since [`Self::written`].
+    #[must_use]
+    pub fn left(&self) -> Vec<String> {
+        let left = self.left.difference(&self.active);
+        left.map(ToString::to_string).collect()
     }
 
     /// Whether there are so many endpoints that kube-proxy spares itself what is not urgent: it looks for stale chains once in a
@@ -220,6 +236,7 @@ impl Renderer {
         self.endpoints -= chains.endpoints();
         for name in chains.names() {
             self.active.remove(&name);
+            self.left.insert(name);
         }
         self.pending.remove(port);
     }
