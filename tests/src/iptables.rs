@@ -54,6 +54,15 @@ impl Iptables {
         exec::output(command.args(["-w", "20"]).args(arguments.split_whitespace()))
     }
 
+    /// All tables, as `iptables-save` lists them.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn save(self, ns: &NetNs, family: Family) -> Result<String> {
+        exec::output(&mut ns.command(self.program(family, "-save")))
+    }
+
     /// Gives `lines` to `iptables-restore --noflush`.
     ///
     /// # Errors

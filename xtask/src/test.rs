@@ -22,8 +22,9 @@ use crate::{
 pub(crate) const KERNEL_TESTS: &str = "kube-portal-tests";
 /// What of it needs neither.
 const PURE_TESTS: [&str; 4] = ["--package", KERNEL_TESTS, "--test", "model"];
-/// The test binaries that need kube-apiserver and etcd.
-const API_SERVER_TESTS: [&str; 2] = ["tests/apiserver", "tests/bench"];
+/// The test binaries that need kube-apiserver and etcd; [`KUBE_PROXY_TESTS`] need kube-proxy too.
+const API_SERVER_TESTS: [&str; 3] = ["tests/apiserver", "tests/bench", KUBE_PROXY_TESTS];
+const KUBE_PROXY_TESTS: &str = "tests/kube_proxy";
 
 /// Runs the tests whose name contains `filter`, and all tests of the binary of that name, building what they need.
 pub(crate) fn run(filter: Option<&str>) -> Result<Summary> {
@@ -86,7 +87,7 @@ fn binaries(packages: &[&str], built: Option<&Built>, filter: Option<&str>) -> S
                 let mut command = binary.command(filter);
                 prepare(&mut command, built);
                 if API_SERVER_TESTS.contains(&binary.name.as_str()) && binary.has_tests(filter) {
-                    add_api_server(&mut command, &mut summary);
+                    add_api_server(&binary, &mut command, &mut summary);
                 }
                 count(
                     &mut summary,
@@ -108,8 +109,12 @@ fn prepare(command: &mut Command, built: Option<&Built>) {
 }
 
 /// Tells the tests where kube-apiserver is; without it they skip themselves.
-fn add_api_server(command: &mut Command, summary: &mut Summary) {
-    match apiserver::build() {
+fn add_api_server(binary: &Binary, command: &mut Command, summary: &mut Summary) {
+    let built = match binary.name.as_str() {
+        KUBE_PROXY_TESTS => apiserver::build_with_kube_proxy(),
+        _ => apiserver::build(),
+    };
+    match built {
         Ok(Some(folder)) => drop(command.env(apiserver::DIRECTORY, folder)),
         Ok(None) => eprintln!("go is not installed: there is no API server to test against"),
         Err(error) => summary.add("building the API server", Err(error)),

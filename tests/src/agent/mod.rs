@@ -99,7 +99,15 @@ impl Agent {
     ///
     /// The binary has not been built, or the process cannot be started.
     pub fn start_with(node: &Host, scratch: &Scratch, flags: &[&str]) -> Result<Self> {
-        let source = Source::Manifests(scratch.manifests());
+        Self::start_from_with(Source::Manifests(scratch.manifests()), node, scratch, flags)
+    }
+
+    /// As [`start_with`](Self::start_with), with objects from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The binary has not been built, or the process cannot be started.
+    pub fn start_from_with(source: Source, node: &Host, scratch: &Scratch, flags: &[&str]) -> Result<Self> {
         let agent = Self::new(source, node, scratch, TcAttach::Auto)?;
         agent.set_flags(flags);
         agent.run()?;

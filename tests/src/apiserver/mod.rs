@@ -17,6 +17,7 @@ mod etcd;
 pub mod objects;
 mod server;
 mod shared;
+mod writes;
 
 pub use access::{AGENT_USER, RESOURCES, allow_agent, allow_resources};
 pub use binaries::{Binaries, find};
@@ -24,3 +25,4 @@ pub use client::{Client, api, refusal};
 pub use cluster::{Cluster, expect, lines};
 pub use server::{ApiServer, SERVICE_IP};
 pub use shared::shared;
+pub use writes::Write;

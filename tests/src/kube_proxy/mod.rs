@@ -49,8 +49,8 @@ pub struct Setup<'a> {
     pub kubeconfig: &'a Path,
     /// Where it keeps its log.
     pub directory: &'a Path,
-    /// Addresses of pods: its `--cluster-cidr`.
-    pub pods: &'a str,
+    /// What else it is told, such as `--cluster-cidr=10.244.0.0/16`.
+    pub flags: &'a [&'a str],
 }
 
 /// The program, if it has been built.
@@ -80,7 +80,8 @@ impl KubeProxy {
             .arg("--kubeconfig")
             .arg(setup.kubeconfig)
             .args(["--hostname-override", &node.name])
-            .args(["--proxy-mode", mode.flag(), "--cluster-cidr", setup.pods])
+            .args(["--proxy-mode", mode.flag()])
+            .args(setup.flags)
             .args([
                 "--conntrack-max-per-core=0",
                 "--conntrack-min=0",

@@ -87,7 +87,7 @@ impl Reference {
             binary: &self.binary,
             kubeconfig: self.server.agent_kubeconfig(),
             directory: self.scratch.path(),
-            pods: PODS,
+            flags: &["--cluster-cidr", PODS],
         };
         let [one, two] = twin.nodes();
         Ok(Proxies::KubeProxy([

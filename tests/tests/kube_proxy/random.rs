@@ -1,0 +1,83 @@
+//! Random clusters, and random changes to them.
+//!
+//! [`CLUSTERS`] clusters, a namespace each, live in one API server at a time and are compared at once: after they are created, and
+//! [`CHANGES`] times after each of them has changed. With [`WORLDS`] such worlds these are 200 clusters with 20 changes each.
+//!
+//! Every chain of every table has to be the same, in both families. What clusters here do not have, because kube-proxy itself is
+//! not sure about it or means something else than we do:
+//! - an address and port that two Services claim, and endpoints that two slices of a Service claim: kube-proxy takes the one that
+//!   comes first in a hash map;
+//! - an address that a Service names twice, as external and as load balancer's IP: kube-proxy writes both rules, of which the
+//!   second is never reached;
+//! - more than a thousand endpoints: kube-proxy leaves out comments then, and counts endpoints that it sends nothing to.
+
+use std::env;
+
+use harness::apiserver::Write;
+use serde_json::json;
+
+use crate::{cluster::Cluster, dice::Dice, twins::Twins};
+
+const WORLDS: u64 = 20;
+const CLUSTERS: usize = 10;
+const CHANGES: usize = 20;
+/// Names the seed of a run that is to be repeated.
+const SEED: &str = "KUBE_PORTAL_SEED";
+
+/// What the proxies know about the node, from one world to the next.
+const FLAGS: [&[&str]; 5] = [
+    &["--cluster-cidr=10.244.0.0/16,fd00:10:244::/48"],
+    &["--cluster-cidr=10.244.0.0/16", "--masquerade-all"],
+    &[],
+    &["--detect-local-mode=NodeCIDR", "--iptables-localhost-nodeports=false"],
+    &["--detect-local-mode=InterfaceNamePrefix", "--pod-interface-name-prefix=veth", "--iptables-masquerade-bit=13"],
+];
+
+#[test]
+fn the_rules_of_random_clusters_are_those_of_kube_proxy() {
+    let Some(mut twins) = Twins::build("the_rules_of_random_clusters_are_those_of_kube_proxy") else {
+        return;
+    };
+    let seed = env::var(SEED).map_or(1, |seed| seed.parse().expect("the seed is a number"));
+    let mut dice = Dice::new(seed);
+    let mut next = 1;
+    for number in 0..WORLDS {
+        let flags = FLAGS[usize::try_from(number).unwrap() % FLAGS.len()];
+        let world = format!("world {number} of {SEED}={seed} with {flags:?}");
+        twins.start(flags).unwrap();
+        live(&mut twins, &mut dice, &mut next, &world);
+    }
+}
+
+/// A world from its creation to its end.
+fn live(twins: &mut Twins, dice: &mut Dice, next: &mut u32, world: &str) {
+    let mut clusters = Vec::new();
+    for number in 0..CLUSTERS {
+        let namespace = format!("random-{number}");
+        let (cluster, writes) = Cluster::random(dice, &namespace, next);
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        twins.write(&[vec![Write::Apply(namespace)], writes].concat()).unwrap();
+        clusters.push(cluster);
+    }
+    compare(twins, &format!("the beginning of {world}"), &[]);
+    for step in 1..=CHANGES {
+        let mut writes: Vec<Write> = clusters.iter_mut().flat_map(|cluster| cluster.change(dice, next)).collect();
+        if dice.percent(20) {
+            let zone = dice.one_of(&[None, Some("a"), Some("b")]);
+            writes.push(Write::Apply(Twins::node(zone)));
+        }
+        twins.write(&writes).unwrap();
+        compare(twins, &format!("step {step} of {world}"), &writes);
+    }
+    let writes: Vec<Write> = clusters.iter_mut().flat_map(Cluster::clear).collect();
+    twins.write(&writes).unwrap();
+    compare(twins, &format!("the end of {world}"), &[]);
+}
+
+#[track_caller]
+fn compare(twins: &mut Twins, when: &str, writes: &[Write]) {
+    match twins.settle() {
+        Ok(rules) => eprintln!("{rules} rules at {when}"),
+        Err(error) => panic!("at {when}, after {writes:#?}: {error:#}"),
+    }
+}

@@ -1,0 +1,160 @@
+//! Two nodes that look the same to the API server: kube-proxy serves one, kube-portal the other.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::{
+    agent::{Agent, Source},
+    apiserver::{self, ApiServer, Write},
+    iptables::Iptables,
+    kube_proxy::{self, KubeProxy, Mode, Setup},
+    scratch::Scratch,
+    skip,
+    topology::{Host, Topology, control_host},
+    wait,
+};
+use proxy_agent::model::Family;
+use serde_json::{Value, json};
+
+use crate::{marker::Marker, rules::Rules};
+
+/// The name of both.
+pub(crate) const NODE: &str = "node1";
+const NAMES: [&str; 2] = ["kube-proxy", "kube-portal"];
+/// How long both may take to follow a change.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The nodes, and the API server that both follow.
+#[derive(Debug)]
+pub(crate) struct Twins {
+    // Fields are dropped from top to bottom: nothing may outlive its namespace or its directory.
+    proxies: Option<(KubeProxy, Agent)>,
+    server: ApiServer,
+    _control: Host,
+    topologies: [Topology; 2],
+    scratch: Scratch,
+    iptables: Iptables,
+    kube_proxy: PathBuf,
+    marker: Marker,
+}
+
+impl Twins {
+    /// Builds all of it but the proxies; `None`, after printing that `test` is skipped, without the programs.
+    pub(crate) fn build(test: &str) -> Option<Self> {
+        let binaries = apiserver::find(test)?;
+        let Some(kube_proxy) = kube_proxy::find() else {
+            skip::skipped(test, "kube-proxy is not built; `cargo xtask test` builds it with go");
+            return None;
+        };
+        let built = Self::with(&binaries, kube_proxy);
+        Some(built.expect("two nodes and an API server"))
+    }
+
+    fn with(binaries: &apiserver::Binaries, kube_proxy: PathBuf) -> Result<Self> {
+        let topologies = [Topology::build()?, Topology::build()?];
+        let nodes = topologies.each_ref().map(|topology| &topology.nodes[0].host);
+        let control = control_host(&nodes)?;
+        let scratch = Scratch::create()?;
+        let server = ApiServer::start(binaries, &control, scratch.path())?;
+        let twins = Self {
+            proxies: None,
+            server,
+            _control: control,
+            topologies,
+            scratch,
+            iptables: if Iptables::Legacy.is_installed() { Iptables::Legacy } else { Iptables::Nft },
+            kube_proxy,
+            marker: Marker::default(),
+        };
+        twins.write(&twins.marker.creation())?;
+        twins.add_node()?;
+        twins.hint()?;
+        Ok(twins)
+    }
+
+    /// Makes these changes.
+    pub(crate) fn write(&self, writes: &[Write]) -> Result<()> {
+        self.server.admin().write_all(writes)
+    }
+
+    /// Starts both proxies with these flags, or again, on the rules that they left.
+    pub(crate) fn start(&mut self, flags: &[&str]) -> Result<()> {
+        self.proxies = None;
+        let flags = [flags, &["--iptables-min-sync-period=10ms"]].concat();
+        let [one, two] = self.topologies.each_ref().map(|topology| &topology.nodes[0].host);
+        let kubeconfig = self.server.agent_kubeconfig();
+        let setup = Setup {
+            binary: &self.kube_proxy,
+            kubeconfig,
+            directory: self.scratch.path(),
+            flags: &flags,
+        };
+        let kube_proxy = KubeProxy::start(Mode::Iptables, one, setup)?;
+        let source = Source::Kubeconfig(kubeconfig.to_owned());
+        let flags = [&flags[..], &["--mode", "iptables"]].concat();
+        let agent = Agent::start_from_with(source, two, &self.scratch, &flags)?;
+        self.proxies = Some((kube_proxy, agent));
+        Ok(())
+    }
+
+    /// Waits until both have seen everything that was written, and until their rules are the same; gives how many these are.
+    ///
+    /// # Errors
+    ///
+    /// Not in time, with what is different chain by chain.
+    pub(crate) fn settle(&mut self) -> Result<usize> {
+        let marks = self.marker.advance();
+        self.write(&marks)?;
+        let mut both = [Rules::default(), Rules::default()];
+        let settled = wait::until_every(PAUSE, "the same rules", PATIENCE, || {
+            both = [self.rules(0)?, self.rules(1)?];
+            for (rules, name) in both.iter().zip(NAMES) {
+                self.marker.find(rules).with_context(|| name)?;
+            }
+            ensure!(both[0] == both[1], "they are not\n{}", both[0].difference(&both[1], NAMES));
+            Ok(both[0].count())
+        });
+        let log = || self.proxies.as_ref().map(|(_, agent)| agent.log_tail()).unwrap_or_default();
+        settled.with_context(|| format!("the agent's log ends with\n{}", log()))
+    }
+
+    /// The Node, in a zone or in none.
+    pub(crate) fn node(zone: Option<&str>) -> Value {
+        let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": {"podCIDRs": ["10.244.1.0/24", "fd00:10:244::/64"]}});
+        if let Some(zone) = zone {
+            node["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": zone});
+        }
+        node
+    }
+
+    fn add_node(&self) -> Result<()> {
+        let host = &self.topologies[0].nodes[0].host;
+        let addresses = Family::ALL.map(|family| json!({"type": "InternalIP", "address": host.ip(family)}));
+        let node = Self::node(None);
+        self.write(&[
+            Write::Apply(node.clone()),
+            Write::Status(node, json!({"addresses": addresses})),
+        ])
+    }
+
+    /// Of the two worlds of rules the agent takes the one with kubelet's hint; kube-proxy gets the same by its PATH.
+    fn hint(&self) -> Result<()> {
+        for topology in &self.topologies {
+            for family in Family::ALL {
+                let ns = &topology.nodes[0].host.ns;
+                self.iptables.run(ns, family, "-t mangle -N KUBE-IPTABLES-HINT")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rules(&self, twin: usize) -> Result<Rules> {
+        let mut rules = Rules::default();
+        for (family, name) in Family::ALL.into_iter().zip(crate::FAMILIES) {
+            let ns = &self.topologies[twin].nodes[0].host.ns;
+            rules.add(name, &self.iptables.save(ns, family)?);
+        }
+        Ok(rules)
+    }
+}
