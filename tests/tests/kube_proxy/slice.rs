@@ -45,7 +45,10 @@ impl Slice {
         match dice.below(6) {
             0 => self.ports = ports(dice),
             1 => self.choose_endpoints(dice),
-            2 => self.endpoints.push(self.endpoint(dice)),
+            2 => {
+                let endpoint = self.endpoint(dice);
+                self.add(endpoint);
+            }
             _ if self.endpoints.is_empty() => self.choose_endpoints(dice),
             3 => drop(self.endpoints.remove(dice.below(self.endpoints.len()))),
             _ => {
@@ -76,9 +79,21 @@ impl Slice {
     fn choose_endpoints(&mut self, dice: &mut Dice) {
         let count = dice.below(7);
         let hinted = dice.percent(40);
-        self.endpoints = (0..count).map(|_| self.endpoint(dice)).collect();
-        for endpoint in self.endpoints.iter_mut().filter(|_| hinted) {
-            add_hints(dice, endpoint);
+        self.endpoints.clear();
+        for _ in 0..count {
+            let mut endpoint = self.endpoint(dice);
+            if hinted {
+                add_hints(dice, &mut endpoint);
+            }
+            self.add(endpoint);
+        }
+    }
+
+    /// Unless there is one with its address.
+    fn add(&mut self, endpoint: Value) {
+        let is_there = |known: &Value| known["addresses"] == endpoint["addresses"];
+        if !self.endpoints.iter().any(is_there) {
+            self.endpoints.push(endpoint);
         }
     }
 

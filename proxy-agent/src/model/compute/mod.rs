@@ -188,10 +188,7 @@ impl<'a> Port<'a> {
             return Vec::new();
         }
         let in_family = |range: &&IpNet| Family::of(range.addr()) == self.family;
-        let mut ranges: Vec<IpNet> = self
-            .service
-            .source_ranges
-            .iter()
+        let mut ranges: Vec<IpNet> = limiting(&self.service.source_ranges)
             .filter(in_family)
             .map(IpNet::trunc)
             .collect();
@@ -222,10 +219,22 @@ impl<'a> Port<'a> {
             source_ranges: if service.load_balancer_ips.is_empty() {
                 Vec::new()
             } else {
-                service.source_ranges.clone()
+                limiting(&service.source_ranges).copied().collect()
             },
         }
     }
+}
+
+/// Without those of a family that has one of all its addresses.
+fn limiting(ranges: &[IpNet]) -> impl Iterator<Item = &IpNet> {
+    let is_open = |family| {
+        let mut of_family = ranges.iter().filter(|range| Family::of(range.addr()) == family);
+        of_family.any(|range| range.prefix_len() == 0)
+    };
+    let open = Family::ALL.map(|family| is_open(family).then_some(family));
+    ranges
+        .iter()
+        .filter(move |range| !open.contains(&Some(Family::of(range.addr()))))
 }
 
 const fn scope(policy: TrafficPolicy) -> Scope {
