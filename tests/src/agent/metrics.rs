@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Agent, READY};
-use crate::{traffic::Client, wait};
+use crate::{netns::NetNs, traffic::Client, wait};
 
-/// The default of `--metrics-bind-address`.
-const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10_249);
+/// The default of `--metrics-bind-address`, which is kube-proxy's too.
+pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10_249);
 
 /// A series as it is written, and its value: `("kubeportal_watch_errors_total{kind=\"Node\"}", 1.0)`.
 pub type Series<'s> = (&'s str, f64);
@@ -33,16 +33,7 @@ impl Agent {
     ///
     /// Nobody answers there, or not with 200.
     pub fn metrics_at(&self, address: SocketAddr) -> Result<String> {
-        let mut stream = Client::new(&self.ns).connect(address)?;
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response)?;
-        let (head, body) = response.split_once("\r\n\r\n").context("no HTTP")?;
-        ensure!(head.starts_with("HTTP/1.1 200 "), "it answers {head}");
-        Ok(body.to_owned())
+        scrape(&self.ns, address)
     }
 
     /// The value of one series.
@@ -51,12 +42,7 @@ impl Agent {
     ///
     /// No metrics, or the series is not there.
     pub fn metric(&self, series: &str) -> Result<f64> {
-        let text = self.metrics()?;
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = value.with_context(|| format!("no series {series} in\n{text}"))?;
-        Ok(value.parse()?)
+        value(&self.metrics()?, series)
     }
 
     /// Waits until these series have these values, all at the same time or one after the other.
@@ -88,4 +74,28 @@ impl Agent {
             Ok(())
         })
     }
+}
+
+/// What `GET /metrics` answers in `ns`.
+pub(crate) fn scrape(ns: &NetNs, address: SocketAddr) -> Result<String> {
+    let mut stream = Client::new(ns).connect(address)?;
+    write!(
+        stream,
+        "GET /metrics HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").context("no HTTP")?;
+    let status = head.split(' ').nth(1);
+    ensure!(status == Some("200"), "it answers {head}");
+    Ok(body.to_owned())
+}
+
+/// The value of one series.
+pub(crate) fn value(text: &str, series: &str) -> Result<f64> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = value.with_context(|| format!("no series {series} in\n{text}"))?;
+    Ok(value.parse()?)
 }

@@ -3,7 +3,7 @@
 mod binary;
 mod hooks;
 mod inspect;
-mod metrics;
+pub(crate) mod metrics;
 mod shares;
 mod source;
 

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{netns::NetNs, process::Process, signals, topology::Host};
+use crate::{agent::metrics, netns::NetNs, process::Process, signals, topology::Host};
 pub use backend::Backend;
 
 /// Names the directory that it is in; `cargo xtask` sets it.
@@ -114,6 +114,15 @@ impl KubeProxy {
                 None => Ok(Ok(())),
             }
         })?
+    }
+
+    /// The value of one series of its metrics, such as `kubeproxy_sync_proxy_rules_iptables_last{ip_family="IPv4",table="nat"}`.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer, or there is no such series.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        metrics::value(&metrics::scrape(&self.ns, metrics::ADDRESS)?, series)
     }
 
     /// What its rules are written with, as in `iptables v1.8.9 (legacy)`.

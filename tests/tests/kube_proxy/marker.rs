@@ -10,13 +10,21 @@ use serde_json::json;
 
 use crate::{FAMILIES, rules::Rules};
 
-/// The port that it has at present.
+const FIRST: u16 = 10_000;
+
+/// The ports that it has at present.
 #[derive(Debug)]
-pub(crate) struct Marker(u16);
+pub(crate) struct Marker {
+    service: u16,
+    slices: [u16; 2],
+}
 
 impl Default for Marker {
     fn default() -> Self {
-        Self(10_000)
+        Self {
+            service: FIRST,
+            slices: [FIRST; 2],
+        }
     }
 }
 
@@ -34,16 +42,23 @@ impl Marker {
         [vec![Write::Apply(namespace), Write::Apply(by_slice)], self.writes()].concat()
     }
 
-    /// Takes another port.
+    /// Takes other ports.
     pub(crate) fn advance(&mut self) -> Vec<Write> {
-        self.0 += 1;
+        self.service += 1;
+        self.slices = self.slices.map(|port| port + 1);
         self.writes()
     }
 
-    /// Fails unless the present port is in `rules`.
+    /// Only the slice for IPv4 takes another port.
+    pub(crate) fn advance_slice(&mut self) -> Vec<Write> {
+        self.slices[0] += 1;
+        self.writes().split_off(1)[..1].to_vec()
+    }
+
+    /// Fails unless the present ports are in `rules`.
     pub(crate) fn find(&self, rules: &Rules) -> Result<()> {
-        for family in FAMILIES {
-            let (service, slice) = (format!("--dport {} ", self.0), format!(":{}", self.0));
+        for (family, port) in FAMILIES.into_iter().zip(self.slices) {
+            let (service, slice) = (format!("--dport {} ", self.service), format!(":{port}"));
             ensure!(rules.has(family, &["marker/service", &service]), "no new Service for {family}");
             ensure!(rules.has(family, &["marker/slice", "DNAT", &slice]), "no new slice for {family}");
         }
@@ -56,11 +71,12 @@ impl Marker {
             "service",
             &json!({
                 "clusterIP": "10.96.0.21", "clusterIPs": ["10.96.0.21", "fd00:10:96::21"], "ipFamilyPolicy": "RequireDualStack",
-                "ports": [{"port": self.0}],
+                "ports": [{"port": self.service}],
             }),
         );
-        let ports = json!([{"port": self.0}]);
-        let slice = |name, address| slice("marker", name, "slice", &ports, &endpoints(&[address]));
-        [service, slice("slice-4", "10.244.9.1"), slice("slice-6", "fd00:10:244:9::1")].map(Write::Apply).to_vec()
+        let slice = |name, address, port| slice("marker", name, "slice", &json!([{"port": port}]), &endpoints(&[address]));
+        let [four, six] = self.slices;
+        let slices = [slice("slice-4", "10.244.9.1", four), slice("slice-6", "fd00:10:244:9::1", six)];
+        [service].into_iter().chain(slices).map(Write::Apply).collect()
     }
 }

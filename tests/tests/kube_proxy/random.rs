@@ -21,6 +21,8 @@ use crate::{cluster::Cluster, dice::Dice, twins::Twins};
 const WORLDS: u64 = 20;
 const CLUSTERS: usize = 10;
 const CHANGES: usize = 20;
+/// After so many changes it is looked how much is written for the next one.
+const MEASURED: usize = 5;
 /// Names the seed of a run that is to be repeated.
 const SEED: &str = "KUBE_PORTAL_SEED";
 
@@ -67,7 +69,13 @@ fn live(twins: &mut Twins, dice: &mut Dice, next: &mut u32, world: &str) {
             writes.push(Write::Apply(Twins::node(zone)));
         }
         twins.write(&writes).unwrap();
-        compare(twins, &format!("step {step} of {world}"), &writes);
+        let when = format!("step {step} of {world}");
+        compare(twins, &when, &writes);
+        if step % MEASURED == 0 {
+            let [kube_proxys, ours] = twins.written_for_one_endpoint().unwrap();
+            eprintln!("for one endpoint kube-proxy writes {kube_proxys} rules, we {ours}");
+            assert!(ours <= kube_proxys, "for one endpoint we write {ours} rules, kube-proxy {kube_proxys}, at {when}");
+        }
     }
     let writes: Vec<Write> = clusters.iter_mut().flat_map(Cluster::clear).collect();
     twins.write(&writes).unwrap();

@@ -106,6 +106,32 @@ impl Twins {
     pub(crate) fn settle(&mut self) -> Result<usize> {
         let marks = self.marker.advance();
         self.write(&marks)?;
+        self.agree()
+    }
+
+    /// Changes one endpoint of one Service, and gives how many rules kube-proxy and we have written for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::settle`], which has to be called before: changes that are on their way would count, too.
+    pub(crate) fn written_for_one_endpoint(&mut self) -> Result<[f64; 2]> {
+        let marks = self.marker.advance_slice();
+        self.write(&marks)?;
+        self.agree()?;
+        let (kube_proxy, agent) = self.proxies.as_ref().context("nothing runs")?;
+        let mut kube_proxys = 0.0;
+        for table in ["filter", "nat"] {
+            let series = format!("kubeproxy_sync_proxy_rules_iptables_last{{ip_family=\"IPv4\",table=\"{table}\"}}");
+            kube_proxys += kube_proxy.metric(&series)?;
+        }
+        let log = agent.log();
+        let last = log.lines().rev().find_map(|line| line.split_once(": synced ")?.1.split_once(" updates="));
+        let (_, ours) = last.context("the agent has not logged a pass")?;
+        let ours = ours.split(' ').next().unwrap_or_default();
+        Ok([kube_proxys, ours.parse()?])
+    }
+
+    fn agree(&self) -> Result<usize> {
         let mut both = [Rules::default(), Rules::default()];
         let settled = wait::until_every(PAUSE, "the same rules", PATIENCE, || {
             both = [self.rules(0)?, self.rules(1)?];
