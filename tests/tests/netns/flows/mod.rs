@@ -32,8 +32,19 @@ fn real_sockets_meet_what_the_table_says() {
     let flows = flows::table().unwrap();
     let mut report = Report::new("real sockets");
     let cases = report.on_devices(&flows);
-    let stage = Stage::build(&cases).unwrap();
-    stage.publish(&flows::services(&flows)).unwrap();
+    play(&flows, cases, "bpf", report);
+}
+
+#[test]
+fn real_sockets_meet_what_the_table_says_by_iptables_rules_too() {
+    let flows = flows::table().unwrap();
+    let cases = Case::all(&flows).collect();
+    play(&flows, cases, "iptables", Report::new("real sockets, iptables"));
+}
+
+fn play(flows: &[Flow], cases: Vec<Case<'_>>, mode: &'static str, mut report: Report) {
+    let stage = Stage::build(&cases, mode).unwrap();
+    stage.publish(&flows::services(flows)).unwrap();
     for (case, seen) in stage.ask_all(cases) {
         report.sampled(case, &seen);
     }
