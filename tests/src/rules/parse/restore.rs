@@ -96,8 +96,10 @@ fn is_counters(word: &str) -> bool {
 /// Lone lines do not tell of chains beforehand.
 fn announce(table: &mut Table, line: &str) -> Result<()> {
     let mut words = line.split_whitespace();
-    if words.next() == Some("-A") {
-        let name = words.next().context("token \"-A\" wants a chain")?;
+    if let Some(command @ ("-A" | "-I")) = words.next() {
+        let name = words
+            .next()
+            .with_context(|| format!("token {command:?} wants a chain"))?;
         table.chains.entry(name.to_owned()).or_default();
     }
     Ok(())
