@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub mod bpf;
+pub mod iptables;
 
 /// A dataplane. Blocking on purpose: `sync` gives it a thread of its own.
 pub trait Dataplane: Send {

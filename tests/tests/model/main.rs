@@ -10,5 +10,6 @@
 mod flows;
 mod oracle;
 mod packet;
+mod render;
 mod tables;
 mod tracer;

@@ -85,6 +85,7 @@ mod overlay;
 mod path_mtu;
 mod port_reuse;
 mod reload;
+mod rendered_rules;
 mod restart;
 mod same_source_port;
 mod service_deleted;

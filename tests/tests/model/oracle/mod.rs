@@ -6,10 +6,9 @@ use harness::manifests::cluster;
 use proptest::{prelude::*, test_runner::RngSeed};
 use proxy_agent::model::{Scope, ServicePortId, TrafficPolicy, compute};
 
-use self::world::world;
 pub(crate) use self::{
     answer::{Met, answer},
-    world::World,
+    world::{World, world},
 };
 use crate::{packet::Packet, tracer::trace};
 
@@ -23,7 +22,7 @@ mod weights;
 mod world;
 
 /// The same cases in every run, so that what passes passes again; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for others.
-fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;

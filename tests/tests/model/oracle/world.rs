@@ -18,7 +18,7 @@ use proxy_agent::model::{
 /// All that decides where packets go on a node.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    pub(super) context: NodeContext,
+    pub(crate) context: NodeContext,
     pub(crate) services: BTreeMap<ObjectName, Service>,
     pub(super) slices: BTreeMap<ObjectName, EndpointSlice>,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// The objects, those of a kind in the order of their names.
-    pub(super) fn objects(&self) -> Vec<Object> {
+    pub(crate) fn objects(&self) -> Vec<Object> {
         let services = self.services.values().cloned().map(Object::Service);
         let slices = self.slices.values().cloned().map(Object::EndpointSlice);
         let nodes = self.nodes.values().cloned().map(Object::Node);
@@ -105,7 +105,7 @@ where
 }
 
 /// Any world.
-pub(super) fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     let services = btree_map(select(&SERVICES[..]).prop_map(name), service(), 2..4);
     let slices = btree_map(select(&SLICES[..]).prop_map(name), slice(), 3..7);
     let nodes = (

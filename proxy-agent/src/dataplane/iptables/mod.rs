@@ -1,0 +1,3 @@
+//! The dataplane of nodes without usable BPF: kube-proxy's own iptables rules.
+
+pub mod render;
