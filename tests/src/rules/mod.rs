@@ -18,6 +18,7 @@ mod judge;
 mod model;
 mod packet;
 mod parse;
+mod rendered;
 mod walk;
 
 pub use answer::{Answer, Fate, Outcome};

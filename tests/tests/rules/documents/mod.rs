@@ -4,6 +4,7 @@
 //! documents/NAME.txt, what was published ┐
 //! documents/NAME.rest.txt, what is not   ┴─▶ Rules ──────────────────────────┐
 //! documents/NAME.yaml ─▶ Cluster ─▶ Desired ┬─▶ tracer ──────────────────────┼─▶ shares of endpoints ══ what the test says
+//!                                           ├─▶ rendered rules ──────────────┤
 //!                                           └─▶ maps ─▶ programs, many tries ┘
 //! ```
 //! What differed in the versions of kube-proxy that wrote them is a setting of the node or has a test of its own.
@@ -27,15 +28,17 @@ use harness::{
     rules::{Fate, Node, Packet, Rules},
 };
 use ipnet::IpNet;
-use proxy_agent::model::Desired;
+use proxy_agent::model::{Desired, Family};
 
 use self::{
     row::Row,
-    ways::{Programs, by_document, by_model},
+    ways::{Programs, by_document, by_model, by_rendered},
 };
 
 /// Old versions wrote probabilities with five digits.
 const FIVE_DIGITS: f64 = 1e-5;
+/// New ones, and so do we, with ten.
+const TEN_DIGITS: f64 = 1e-9;
 /// What adding and dividing numbers may lose.
 const ARITHMETIC: f64 = 1e-12;
 
@@ -57,10 +60,12 @@ struct Document {
 type Shares = BTreeMap<(Fate, bool), f64>;
 
 impl Document {
-    /// Holds each row, `CLIENT  DESTINATION  SHARES`, against the document's rules, the model and the programs.
+    /// Holds each row, `CLIENT  DESTINATION  SHARES`, against the document's rules, the model, the rules that we write and the programs.
     fn check(&self, table: &str) {
         let rows: Vec<Row> = table.lines().filter_map(|line| Row::parse(line, self)).collect();
         assert!(!rows.is_empty(), "a table without rows proves nothing");
+        let rendered = Rules::rendered(&self.desired, Family::V4, &self.node.addresses);
+        let rendered = rendered.unwrap_or_else(|error| panic!("{error:#}"));
         let mut wrong = Vec::new();
         let mut hold = |row: &Row, found: &Shares, tolerance: f64, who: &str| {
             if !row.is_met_by(found, tolerance) {
@@ -70,6 +75,8 @@ impl Document {
         for row in &rows {
             hold(row, &by_document(self, &row.packet), FIVE_DIGITS, "the document");
             hold(row, &by_model(self, &row.packet), ARITHMETIC, "the model");
+            let found = by_rendered(self, &rendered, &row.packet);
+            hold(row, &found, TEN_DIGITS, "the rendered text");
         }
         in_own_netns(|| {
             let mut programs = Programs::of(self);

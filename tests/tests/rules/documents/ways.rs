@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use harness::{
     bpf::{self, Datapath, Hook, Layer, Outcome, SYN, Setup, Transport},
-    rules::{Fate, Packet},
+    rules::{Fate, Packet, Rules},
 };
 use proxy_agent::model::Protocol;
 
@@ -16,11 +16,20 @@ const FORGOTTEN: u32 = 10_801;
 
 /// The published rules. What others than kube-proxy masquerade is theirs.
 pub(super) fn by_document(document: &Document, packet: &Packet) -> Shares {
-    let answer = document.rules.ask(&document.node, packet);
+    by_rules(document, &document.rules, document.masquerades, packet)
+}
+
+/// The rules that we write for the same cluster.
+pub(super) fn by_rendered(document: &Document, rendered: &Rules, packet: &Packet) -> Shares {
+    by_rules(document, rendered, "KUBE-POSTROUTING", packet)
+}
+
+fn by_rules(document: &Document, rules: &Rules, masquerades: &str, packet: &Packet) -> Shares {
+    let answer = rules.ask(&document.node, packet);
     let answer = answer.unwrap_or_else(|error| panic!("{error:#}"));
     let mut shares = Shares::new();
     for (outcome, share) in answer.0 {
-        let masqueraded = outcome.masqueraded_by.as_deref() == Some(document.masquerades);
+        let masqueraded = outcome.masqueraded_by.as_deref() == Some(masquerades);
         *shares.entry((outcome.fate, masqueraded)).or_default() += share;
     }
     shares
@@ -52,6 +61,8 @@ pub(super) fn by_model(document: &Document, packet: &Packet) -> Shares {
 /// The programs of a node, loaded into the kernel.
 pub(super) struct Programs {
     datapath: Datapath,
+    /// To look for clients that keep their endpoints takes longer than everything else.
+    has_affinity: bool,
     port: u16,
 }
 
@@ -70,8 +81,10 @@ impl Programs {
             pods: document.pods.clone(),
         });
         datapath.apply_desired(&document.desired);
+        let mut ports = document.desired.service_ports.values();
         Self {
             datapath,
+            has_affinity: ports.any(|port| port.session_affinity.is_some()),
             port: 1_024,
         }
     }
@@ -82,7 +95,9 @@ impl Programs {
         for _ in 0..tries {
             let end = self.open(packet);
             *shares.entry(end).or_default() += 1.0 / f64::from(tries);
-            self.datapath.age_affinities(FORGOTTEN);
+            if self.has_affinity {
+                self.datapath.age_affinities(FORGOTTEN);
+            }
         }
         shares
     }
