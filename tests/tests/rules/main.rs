@@ -3,6 +3,7 @@
 
 mod chains;
 mod documents;
+mod flows;
 mod hooks;
 mod kernel;
 mod listings;
