@@ -5,7 +5,7 @@ use harness::rules::{Answer, Fate, Outcome, Packet};
 use crate::scene::{arriving, ask, endpoint, node, own, rules};
 
 /// Sends port 80 to a pod, port 81 to the node itself, and masquerades what it has marked: all that comes to port 80 by `eth0`. The
-/// filter refuses port 90 before, and 8080 behind, the rewriting.
+/// filter refuses port 90 before, and 8080 behind, the rewriting, and sees the mark that is gone in the end.
 const RULES: &str = "*nat
 :PREROUTING ACCEPT [0:0]
 :INPUT ACCEPT [0:0]
@@ -29,6 +29,7 @@ COMMIT
 -A INPUT -p tcp -m tcp --dport 90 -j REJECT
 -A INPUT -i lo -p tcp -m tcp --dport 91 -j DROP
 -A FORWARD -p tcp -m tcp --dport 8080 -j DROP
+-A FORWARD -i eth0 -p tcp -m tcp --dport 8000 -m mark ! --mark 0x4000/0x4000 -j DROP
 -A FORWARD -m conntrack ! --ctstate DNAT -j REJECT
 -A OUTPUT -p tcp -m tcp --dport 90 -j DROP
 COMMIT
