@@ -297,6 +297,20 @@ impl<A: Copy + Eq> Flow<A> {
         self.address == other.address && self.port == other.port && self.peer_port == other.peer_port
     }
 
+    /// Becomes `other` in its place, if both put the same; whether they do. What they put is never half of one and half of the other.
+    #[inline(always)]
+    pub fn begin_again_as(&mut self, other: &Self) -> bool {
+        if !self.puts_the_same_as(other) {
+            return false;
+        }
+        self.service = other.service;
+        self.list = other.list;
+        self.last_seen = other.last_seen;
+        self.state = other.state;
+        self.flags = other.flags;
+        true
+    }
+
     /// Whether it has been idle for longer than its state allows.
     #[must_use]
     #[inline(always)]
@@ -394,7 +408,10 @@ impl<A: Copy + Eq> Flow<A> {
 #[cfg(test)]
 mod tests {
     use super::{Flow, FlowFlags, FlowKey};
-    use crate::{Addr4, Address, Port, TCP};
+    use crate::{
+        Addr4, Address, Port, TCP,
+        tcp_state::{Direction, State, TcpFlags},
+    };
     use core::net::{IpAddr, Ipv4Addr};
     use proptest::prelude::*;
 
@@ -430,6 +447,21 @@ mod tests {
         let flow = Flow::new(at(7, 80), Port::new(1), FlowFlags::REQUEST, NOW);
         assert!(!flow.is_expired(TCP, NOW + 120));
         assert!(flow.is_expired(TCP, NOW + 121));
+    }
+
+    #[test]
+    fn an_entry_begins_again_only_as_one_that_puts_the_same() {
+        let closed = Flow::new(at(7, 80), Port::new(1), FlowFlags::REQUEST, NOW).of(3, 4);
+        let flags = FlowFlags::REQUEST.with(FlowFlags::MASQUERADED);
+        let opened = Flow::new(at(7, 80), Port::new(1), flags, NOW + 9).of(5, 6);
+        let mut entry = closed;
+        entry.note(State::NEW.after(TcpFlags(0x14), Direction::Reply), NOW + 8);
+        assert!(entry.begin_again_as(&opened) && entry == opened);
+        for (put, peer_port) in [(at(8, 80), 1), (at(7, 81), 1), (at(7, 80), 2)] {
+            let other = Flow::new(put, Port::new(peer_port), flags, NOW + 9).of(5, 6);
+            let mut entry = closed;
+            assert!(!entry.begin_again_as(&other) && entry == closed);
+        }
     }
 
     proptest! {

@@ -186,18 +186,31 @@ fn placement<F: Family>(flow: &mut Flow<F::Address>, key: &FlowKey<F::Address>) 
     Placement::Good
 }
 
-/// Stores an entry of a flow that is being opened.
+/// Stores an entry of a flow that is being opened. What is left of a closed one is used again: another element would have to be
+/// found, and most likely lies in memory that no cache holds.
 #[inline(always)]
 pub(crate) fn store<F: Family>(
     hook: Side,
     key: &FlowKey<F::Address>,
     flow: &Flow<F::Address>,
 ) -> Result<(), Counter> {
-    if insert::<F>(hook, key, flow, BPF_ANY) {
+    if begin_again::<F>(hook, key, flow) || insert::<F>(hook, key, flow, BPF_ANY) {
         Ok(())
     } else {
         Err(Counter::FlowTableFull)
     }
+}
+
+/// Whether there was an entry that could become `flow` in its place.
+///
+/// Not inlined: with a stack frame of its own it fits beside its callers'.
+#[inline(never)]
+fn begin_again<F: Family>(hook: Side, key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
+    let Some(known) = F::flows(hook).get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: as in `find`.
+    unsafe { (*known).begin_again_as(flow) }
 }
 
 /// Puts an entry into the flow table of a hook, as `flags` of `bpf_map_update_elem` say; whether it is there.

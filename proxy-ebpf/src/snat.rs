@@ -90,8 +90,7 @@ fn reserve<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Add
         return true;
     }
     match flow::find_again::<F>(hook, key) {
-        Some(owner) if !owner.flow.puts_the_same_as(entry) => false,
-        Some(_) => flow::store::<F>(hook, key, entry).is_ok(),
+        Some(owner) => owner.flow.begin_again_as(entry),
         None => take_over::<F>(hook, key, entry),
     }
 }

@@ -29,6 +29,8 @@ pub(crate) fn packet<'a, F: Family>(
 ) -> Result<Packet<'a, F::Address>, Verdict> {
     match read::<F>(ctx, l3, place.as_mut_ptr(), side) {
         Verdict::Open => {}
+        // From here, because its stack frame does not fit beside `read`'s.
+        Verdict::Next => return Err(icmp::quoting::<F>(ctx, l3, side)),
         verdict => return Err(verdict),
     }
     // SAFETY: `read` has filled the chain and the tuple. The chain stays as it is while this packet is here.
@@ -68,8 +70,5 @@ fn read<F: Family>(ctx: &TcContext, l3: usize, place: *mut FlowKey<F::Address>, 
     if header.fragment != 0 {
         return fragment::without_ports::<F>(ctx, chain, side);
     }
-    if header.has_ports() {
-        return Verdict::Next;
-    }
-    icmp::quoting::<F>(ctx, l3, side)
+    Verdict::Next
 }

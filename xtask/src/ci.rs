@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     build::{self, Built},
-    demo, exec, lint, setup,
+    demo, exec, kernels, lint, setup,
     summary::Summary,
     test,
 };
@@ -21,7 +21,7 @@ pub(crate) fn run() -> Summary {
         Some(built) => ci.tests(&built),
         None => ci
             .summary
-            .skip("test and demo: there is nothing to test without setup and build"),
+            .skip("test, kernels and demo: there is nothing to test without setup and build"),
     }
     ci.report();
     ci.summary
@@ -55,6 +55,7 @@ impl Ci {
 
     fn tests(&mut self, built: &Built) {
         self.counted("test", || test::all(Some(built), None));
+        self.counted("kernels", || kernels::all(&built.agent, &[]));
         match test::why_no_kernel_tests() {
             Some(reason) => self.summary.skip(format!("demo: {reason}")),
             None => drop(self.step("demo", || demo::check(built))),

@@ -1,4 +1,4 @@
-//! The one front door: `cargo xtask setup|build|demo|test|bench|lint|ci`.
+//! The one front door: `cargo xtask setup|build|demo|test|kernels|bench|lint|ci`.
 //!
 //! One file a command; [`exec`] runs other programs, [`summary`] counts what came out. Uses no crate of the project, so that it
 //! works when those do not build.
@@ -7,8 +7,10 @@ mod apiserver;
 mod bench;
 mod build;
 mod ci;
+mod debian;
 mod demo;
 mod exec;
+mod kernels;
 mod lint;
 mod rules;
 mod runner;
@@ -52,6 +54,11 @@ enum Task {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Run the agent on other kernels, in QEMU
+    Kernels {
+        /// 5.10, 6.1, 6.12 or newest; all without any
+        names: Vec<String>,
+    },
     /// Measure what kube-portal costs on this machine (needs root)
     Bench {
         /// Passed on: `control-plane` or `datapath`, and behind it `--check`, `--json FILE`, `--quick`, `--help`
@@ -60,7 +67,7 @@ enum Task {
     },
     /// Check format, lints, documentation, dependency rules and licences
     Lint,
-    /// Everything that decides whether a change lands: setup, lint, build, test, demo
+    /// Everything that decides whether a change lands: setup, lint, build, test, kernels, demo
     Ci,
 }
 
@@ -80,6 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build { release } => build::run(release).map(|_| ExitCode::SUCCESS),
         Task::Demo { arguments } => demo::become_demo(&arguments),
         Task::Test { filter } => test::run(filter.as_deref()).map(Summary::close),
+        Task::Kernels { names } => kernels::run(&names).map(Summary::close),
         Task::Bench { arguments } => bench::become_bench(&arguments),
         Task::Lint => Ok(lint::run().close()),
         Task::Ci => Ok(ci::run().close()),

@@ -3,14 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::unistd::geteuid;
-use tempfile::TempDir;
 
-use crate::exec;
+use crate::{debian, exec};
 
 /// The version of bpf-linker that reads what rustc 1.95's LLVM writes.
 pub(crate) const BPF_LINKER: &str = "0.10.1";
@@ -46,7 +44,14 @@ pub(crate) fn is_nightly() -> Result<bool> {
 
 /// What the demo and the kernel tests call.
 pub(crate) fn packages() -> Result<()> {
-    let missing = TOOLS.iter().filter(|(program, _)| !exec::is_installed(program));
+    programs(&TOOLS)
+}
+
+/// Installs those of these programs, each with its Debian package, that are missing.
+pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
+    let missing = programs
+        .iter()
+        .filter(|(program, _)| !exec::is_installed(program));
     let missing: Vec<_> = missing.map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
@@ -140,99 +145,24 @@ fn from_rustup() -> bool {
     exec::quiet(&mut rustup, "downloading rust-src", "").is_ok()
 }
 
-/// Debian packages the same source. Its suite is read beside the machine's own sources, from the mirrors that those name.
+/// Debian packages the same source.
 fn from_debian(folder: &Path) -> Result<()> {
-    ensure!(
-        exec::is_installed("apt-get"),
-        "this is no Debian machine, whose rust-src package would do as well"
-    );
     let version = rustc(&["--version"])?;
     let version = version
         .split_whitespace()
         .nth(1)
         .context("`rustc --version` names no version")?;
-    for mirror in mirrors()? {
-        let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-        if let Some(source) = unpack_from(&work, &mirror, version)? {
-            return put_in_place(&source, folder);
+    for suite in debian::suites(SUITE)? {
+        let suite = suite?;
+        let known = suite.ask(&["madison", "rust-src"])?;
+        if let Some(package) = package_version(&known, version) {
+            let unpacked = tempfile::tempdir().context("cannot make a temporary folder")?;
+            suite.unpack(&format!("rust-src={package}"), unpacked.path())?;
+            let library = format!("usr/src/rustc-{version}/library");
+            return put_in_place(&unpacked.path().join(library), folder);
         }
     }
     bail!("Debian's {SUITE} has no rust-src for rustc {version}")
-}
-
-fn mirrors() -> Result<Vec<String>> {
-    let mut targets = exec::command(
-        "apt-get",
-        &["indextargets", "--format", "$(SITE)", "Created-By: Packages"],
-    );
-    let text = exec::output(&mut targets, "check the machine's apt sources")?;
-    let mut mirrors: Vec<_> = text
-        .lines()
-        .filter(|site| !site.contains("security"))
-        .map(str::to_owned)
-        .collect();
-    mirrors.sort();
-    mirrors.dedup();
-    Ok(mirrors)
-}
-
-/// The folder `library` of the unpacked source, if the mirror has it for exactly this version.
-fn unpack_from(work: &TempDir, mirror: &str, version: &str) -> Result<Option<PathBuf>> {
-    let folder = work.path();
-    let list =
-        format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {SUITE} main\n");
-    fs::write(folder.join("list"), list).context("cannot write a list of apt sources")?;
-    fs::create_dir_all(folder.join("lists/partial")).context("cannot make a folder for apt's lists")?;
-    if exec::quiet(
-        apt(folder, "apt-get").args(["update", "-qq"]),
-        "asking Debian for rust-src",
-        "",
-    )
-    .is_err()
-    {
-        return Ok(None);
-    }
-    let known = exec::output(apt(folder, "apt-cache").args(["madison", "rust-src"]), "")?;
-    let Some(package) = package_version(&known, version) else {
-        return Ok(None);
-    };
-    let mut download = apt(folder, "apt-get");
-    download.args(["download", "-qq", &format!("rust-src={package}")]);
-    exec::quiet(&mut download, "downloading rust-src", "check the network")?;
-    Ok(Some(
-        unpack(folder)?.join(format!("usr/src/rustc-{version}/library")),
-    ))
-}
-
-fn unpack(folder: &Path) -> Result<PathBuf> {
-    let is_deb = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-    let files = fs::read_dir(folder).context("cannot list the download")?;
-    let deb = files
-        .flatten()
-        .map(|file| file.path())
-        .find(is_deb)
-        .context("apt-get downloaded no package")?;
-    let unpacked = folder.join("unpacked");
-    let mut dpkg = exec::command("dpkg-deb", &["-x"]);
-    exec::quiet(
-        dpkg.args([&deb, &unpacked]),
-        "unpacking rust-src",
-        "check the space in /tmp",
-    )?;
-    Ok(unpacked)
-}
-
-fn apt(folder: &Path, program: &str) -> Command {
-    let mut apt = exec::command(
-        program,
-        &["-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0"],
-    );
-    apt.arg("-o")
-        .arg(format!("Dir::Etc::sourcelist={}", folder.join("list").display()));
-    apt.arg("-o")
-        .arg(format!("Dir::State::lists={}", folder.join("lists").display()));
-    apt.current_dir(folder);
-    apt
 }
 
 /// The version column of `apt-cache madison` that begins with the compiler's version.

@@ -23,6 +23,8 @@ use crate::{
 
 /// The most bytes of a fragment that is kept, from the IP header on: jumbo frames have 9,000.
 const MOST: u32 = 9_216;
+/// The least: an IPv4 header.
+const LEAST: u32 = 20;
 /// Fragments of one datagram that may wait.
 const SLOTS: u32 = 8;
 
@@ -87,7 +89,8 @@ impl Held {
     }
 }
 
-/// A length that there is room for. Bounds that are checked as one, or on a copy, are lost on the verifier.
+/// A length that there is room for. Bounds that are checked as one, or on a copy, are lost on the verifier, and before Linux 6.8 so is a
+/// comparison with zero.
 #[inline(always)]
 fn bounded(len: u32) -> Result<u32, i64> {
     let len = black_box(u64::from(len));
@@ -95,7 +98,7 @@ fn bounded(len: u32) -> Result<u32, i64> {
         return Err(-1);
     }
     let len = black_box(len);
-    if len == 0 {
+    if len < u64::from(LEAST) {
         return Err(-1);
     }
     #[expect(clippy::cast_possible_truncation, reason = "not more than `MOST`")]

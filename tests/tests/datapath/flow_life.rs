@@ -20,6 +20,7 @@ for_each_tcp!(
     a_retransmitted_syn_stays_with_its_endpoint_while_the_list_changes,
     a_half_closed_flow_is_forgotten_after_an_hour,
     a_closed_flow_is_forgotten_after_two_minutes,
+    a_connection_on_the_tuple_of_a_closed_one_lives_as_long_as_any,
     a_reset_flow_is_forgotten_after_ten_seconds_unless_it_goes_on,
     after_a_close_the_clients_port_goes_to_an_endpoint_that_is_left,
     a_connection_whose_syn_left_before_the_program_was_there_stays_as_it_began,
@@ -89,6 +90,19 @@ fn a_closed_flow_is_forgotten_after_two_minutes(variant: Variant) {
     scene.request(&opening(variant).flags(FIN | ACK));
     scene.reply(&trip.arrived.answer().flags(FIN | ACK));
     lives_for(&mut scene, &trip, &opening(variant).flags(ACK), 120);
+}
+
+fn a_connection_on_the_tuple_of_a_closed_one_lives_as_long_as_any(variant: Variant) {
+    let mut scene = Scene::new(variant, &[variant.service([1])]);
+    for _ in 0..2 {
+        let trip = scene.round_trip(&opening(variant));
+        let request = opening(variant).flags(ACK);
+        age(&mut scene, &trip, &request, 24 * HOUR - SLACK);
+        assert!(goes_on(&mut scene, &trip, &request));
+        scene.request(&opening(variant).flags(FIN | ACK));
+        scene.reply(&trip.arrived.answer().flags(FIN | ACK));
+    }
+    assert_eq!(scene.count(Counter::FlowsOpened), 2);
 }
 
 fn a_reset_flow_is_forgotten_after_ten_seconds_unless_it_goes_on(variant: Variant) {
