@@ -61,6 +61,48 @@ fn who_is_not_served_is_refused_after_those_who_are() {
     assert_eq!(refused, expected);
 }
 
+#[test]
+fn who_gives_an_address_up_has_no_rule_for_it_any_more() {
+    let ips = |ips: &str| service("a", "10.96.0.1", &format!("externalIPs: [{ips}]"));
+    let mut history = History::of(objects(&[
+        ips("203.0.113.1, 203.0.113.2"),
+        slice("a", &["10.0.0.1".to_owned()]),
+    ]));
+    follows(&mut history, &ips("203.0.113.2"), "x/a:p external IP 203.0.113.2");
+}
+
+#[test]
+fn who_is_served_nowhere_has_rules_that_follow_its_changes_all_the_same() {
+    let sticky = service("b", "10.96.0.1", "sessionAffinity: ClientIP");
+    for change in [sticky, slice("b", &["10.0.0.3".to_owned()])] {
+        let mut history = History::of(objects(&[
+            service("a", "10.96.0.1", ""),
+            service("b", "10.96.0.1", ""),
+            slice("b", &["10.0.0.2".to_owned()]),
+        ]));
+        follows(&mut history, &change, "x/b:p cluster IP 10.96.0.1");
+    }
+}
+
+/// Rules that follow a change are those of the state after it, other than before, and the last that is caught is `last`.
+#[track_caller]
+fn follows(history: &mut History, change: &str, last: &str) {
+    let anew = |history: &History| {
+        let mut renderer = Renderer::new(settings(Family::V4));
+        renderer.render_all(history.plan.desired(), &[]);
+        renderer
+    };
+    let mut renderer = anew(history);
+    let before = renderer.text(Extent::Full, &[]);
+    for object in objects(&[change.to_owned()]) {
+        history.handle(ClusterEvent::Apply(object), std::slice::from_mut(&mut renderer));
+    }
+    let after = renderer.text(Extent::Full, &[]);
+    assert_ne!(after, before);
+    assert_eq!(after, anew(history).text(Extent::Full, &[]));
+    assert_eq!(caught(&renderer).last().map(String::as_str), Some(last));
+}
+
 /// What the rules of KUBE-SERVICES say that they are for, and at which address.
 fn caught(renderer: &Renderer) -> Vec<String> {
     let text = renderer.text(Extent::Full, &[]);

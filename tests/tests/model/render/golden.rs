@@ -1,6 +1,7 @@
 //! Clusters and the text that is restored for them. `BLESS=1` writes what is rendered; look at the difference before it is kept.
 //!
-//! All of them but those with weights are what kube-proxy 1.36 writes, in another order: it has Services and addresses in none.
+//! All but those with weights and those of one protocol are, line by line and chain by chain, what kube-proxy 1.36 writes for the
+//! same cluster. Its Services come in no order.
 
 use std::{env, fs, path::PathBuf};
 

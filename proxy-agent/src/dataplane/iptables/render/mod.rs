@@ -36,7 +36,8 @@ use self::{
 };
 use crate::model::{Delta, Desired, Family, FamilyRules, FrontendKey, Protocol, ServicePortId};
 
-/// With more endpoints than these the rules that choose among them have no comments.
+/// With more endpoints than these the rules that choose among them have no comments. Counted are those that this node sends to;
+/// kube-proxy counts the others, too.
 const LARGE_CLUSTER: usize = 1000;
 
 /// What the rules depend on beside the cluster.
