@@ -5,6 +5,8 @@
 //! iptables -L [-n] [-v] ────────────────────────parse::listing──┴▶ Rules ──ask(Node, Packet)──▶ Answer
 //!                                                 tables, chains, rules      hooks, walk, judge
 //! ```
+//! [`Rules::rendered`] are those that we write ourselves.
+//!
 //! It knows what kube-proxy has written in all its years and what container networks write beside it. Whatever it does not know is
 //! an error that names the line and the word, so that no rule is ever skipped in silence.
 //!

@@ -227,14 +227,10 @@ fn a_list_knows_whom_it_has_seen_and_when() {
 
 #[test]
 fn a_list_remembers_who_comes_by_as_far_as_the_rule_is_read() {
-    let remembered = |words: &str| {
+    let remembered = |words: &str| -> Vec<String> {
         let answer = ask(&dropping(words), &node(), &web());
-        let sets: Vec<_> = answer
-            .0
-            .into_keys()
-            .map(|outcome| outcome.remembered_in)
-            .collect();
-        sets.concat_all()
+        let lists = answer.0.into_keys().map(|outcome| outcome.remembered_in);
+        lists.flatten().collect()
     };
     assert_eq!(remembered("-m recent --set --name LIST"), ["LIST"]);
     assert_eq!(remembered("-m recent --name LIST --set -p udp"), ["LIST"]);
@@ -242,16 +238,6 @@ fn a_list_remembers_who_comes_by_as_far_as_the_rule_is_read() {
         remembered("-p udp -m recent --name LIST --set"),
         Vec::<String>::new()
     );
-}
-
-trait ConcatAll {
-    fn concat_all(self) -> Vec<String>;
-}
-
-impl ConcatAll for Vec<std::collections::BTreeSet<String>> {
-    fn concat_all(self) -> Vec<String> {
-        self.into_iter().flatten().collect()
-    }
 }
 
 #[test]
