@@ -54,6 +54,15 @@ impl Iptables {
         exec::output(command.args(["-w", "20"]).args(arguments.split_whitespace()))
     }
 
+    /// What `iptables-save` prints.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn save(self, ns: &NetNs, family: Family) -> Result<String> {
+        exec::output(&mut ns.command(self.program(family, "-save")))
+    }
+
     /// Gives `lines` to `iptables-restore --noflush`.
     ///
     /// # Errors
