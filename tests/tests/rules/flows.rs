@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness::{
-    flows::{self, Case, Client, Door, Endpoint, Report, Source, address, node_addresses, node_context},
+    flows::{self, Case, Client, Endpoint, Report, Source, address, node_addresses, node_context},
     manifests,
     rules::{Answer, Fate, Node, Outcome, Packet, Rules},
 };
@@ -25,24 +25,11 @@ fn the_rules_that_we_write_send_every_flow_of_the_table_where_it_says() {
             let rules = rules.unwrap_or_else(|error| panic!("{error:#}"));
             let cases = Case::all(&flows).filter(|case| case.flow.decider() == node);
             for case in cases.filter(|case| case.variant.family == family) {
-                report.exact(case, &but_for_output(case, outcome(case, &rules)));
+                report.exact(case, &flows::but_for_output(case, outcome(case, &rules)));
             }
         }
     }
     report.finish();
-}
-
-/// kube-proxy refuses in `KUBE-EXTERNAL-SERVICES`, which OUTPUT does not call: what the node itself sends to an address outside of the
-/// cluster that belongs to a Service without endpoints goes out as it is, and nothing else in the table.
-fn but_for_output(Case { flow, .. }: Case<'_>, found: flows::Outcome) -> flows::Outcome {
-    let is_external = matches!(flow.destination.door, Door::ExternalIp | Door::LoadBalancerIp);
-    let is_refused_nowhere =
-        flow.client == Client::Node && is_external && flow.expected == flows::Outcome::Refused;
-    match found {
-        flows::Outcome::LeftAlone if is_refused_nowhere => flows::Outcome::Refused,
-        found if is_refused_nowhere => flows::Outcome::Odd(format!("{found}, but OUTPUT calls nobody")),
-        found => found,
-    }
 }
 
 fn outcome(case @ Case { flow, variant }: Case<'_>, rules: &Rules) -> flows::Outcome {

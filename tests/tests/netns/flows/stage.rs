@@ -39,6 +39,16 @@ impl Stage {
         lead_virtual_ips_to(&stranger, &topology)?;
         let mut servers = serve_endpoints(&topology)?;
         servers.extend(serve_what_passes(&topology, &stranger, cases)?);
+        for node in &topology.nodes {
+            // The kernel's own errors, which REJECT sends, are few a second, and the table asks for many at once.
+            let unlimited = [
+                ("ipv4/icmp_ratelimit", "0"),
+                ("ipv4/icmp_msgs_per_sec", "1000000"),
+                ("ipv4/icmp_msgs_burst", "1000000"),
+                ("ipv6/icmp/ratelimit", "0"),
+            ];
+            node.host.ns.sysctl(&unlimited)?;
+        }
         let pods = Family::ALL.map(pod_network).join(",");
         let world = World::on_with(topology, &["--mode", mode, "--cluster-cidr", &pods])?;
         Ok(Self {
@@ -47,6 +57,10 @@ impl Stage {
             stranger,
             world,
         })
+    }
+
+    pub(super) fn is_by_rules(&self) -> bool {
+        self.mode == "iptables"
     }
 
     /// Writes all Services and waits until both nodes serve all of their addresses.
@@ -58,7 +72,7 @@ impl Stage {
             .iter()
             .map(|service| 1 + usize::from(service.other_protocol));
         let wanted = 4 * ports.sum::<usize>();
-        if self.mode == "iptables" {
+        if self.is_by_rules() {
             let synced = format!("frontends={wanted} ");
             return self.world.agents.iter().try_for_each(|agent| {
                 wait::until("the table's Services", READY, || {
