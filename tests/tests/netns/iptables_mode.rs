@@ -287,3 +287,36 @@ fn an_agent_that_is_killed_and_comes_back_cuts_nothing_and_finds_what_has_change
     talker.keeps_talking(50).unwrap();
     talker.stop().unwrap();
 }
+
+#[test]
+fn udp_flows_leave_an_endpoint_that_is_gone_and_find_the_first_one_that_comes() {
+    let world = world(|_| {});
+    let [node, _] = &world.topology.nodes;
+    let [a, b] = [&node.pods[0], &node.pods[1]];
+    let dns = |number, pods: &[&Host]| Service {
+        protocol: Protocol::Udp,
+        ..service(number, pods)
+    };
+    let _servers: Vec<_> = Family::ALL
+        .into_iter()
+        .flat_map(|family| [a, b].map(|pod| (pod, pod.at(family, PORT))))
+        .map(|(pod, at)| Server::start(&pod.ns, &pod.name, Role::WhoAmI, Protocol::Udp, at).unwrap())
+        .collect();
+    publish(&world, &dns(1, &[a]));
+    wait_for_lines(&world, Iptables::Nft, &[("default/web-1:http ->", true)]);
+    for vip in dns(1, &[]).cluster_ips {
+        // One socket: always the same flow.
+        let client = Client::new(&node.pods[2].ns).patience(Duration::from_millis(200));
+        let mut conversation = client.talk(Protocol::Udp, (vip, 80).into()).unwrap();
+        for pods in [&[a][..], &[b], &[], &[a]] {
+            publish(&world, &dns(1, pods));
+            wait::until("the flow goes where its Service does", READY, || {
+                let server = conversation.ask("who").ok().map(|answer| answer.server);
+                let expected = pods.first().map(|pod| pod.name.clone());
+                ensure!(server == expected, "{server:?} in place of {expected:?}");
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+}
