@@ -1,12 +1,14 @@
 //! The agent with `--mode iptables`: how its rules come, change, come back and go. Where they send packets is the table of flows' matter.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
 use harness::{
-    agent::READY,
+    agent::{READY, binary},
+    exec,
     iptables::Iptables,
     manifests::{Endpoint, Service},
+    process::Process,
     topology::{Host, Topology, pod_network},
     traffic::{Client, Role, Server, Talker},
     wait,
@@ -198,7 +200,7 @@ fn a_change_writes_the_changed_service_alone_and_deletes_what_is_left_of_it() {
 /// The rules about a Service of table nat, each with its counters.
 fn counted_rules(world: &World, service: &str) -> Vec<String> {
     let ns = &world.topology.nodes[0].host.ns;
-    let saved = harness::exec::output(ns.command("iptables-nft-save").args(["-c", "-t", "nat"])).unwrap();
+    let saved = exec::output(ns.command("iptables-nft-save").args(["-c", "-t", "nat"])).unwrap();
     let rules = saved.lines().filter(|line| line.contains(service));
     rules.map(str::to_owned).collect()
 }
@@ -286,6 +288,37 @@ fn an_agent_that_is_killed_and_comes_back_cuts_nothing_and_finds_what_has_change
     .unwrap();
     talker.keeps_talking(50).unwrap();
     talker.stop().unwrap();
+}
+
+#[test]
+fn where_the_kernel_takes_no_programs_rules_take_their_place_unless_that_is_forbidden() {
+    let topology = Topology::build().unwrap();
+    let [node, _] = &topology.nodes;
+    let directory = tempfile::tempdir().unwrap();
+    let agent = |mode: &str| {
+        let mut command = node.host.ns.command("setpriv");
+        command.args(["--bounding-set", "-bpf,-perfmon,-sys_admin"]);
+        command.arg(binary().unwrap()).args(["run", "--mode", mode]);
+        command.arg("--manifests").arg(directory.path());
+        command.arg("--pin-root").arg(directory.path().join("pins"));
+        command.args(["--hostname-override", &node.host.name]);
+        command
+    };
+    let refused = exec::output(&mut agent("bpf")).unwrap_err().to_string();
+    assert!(refused.contains("BPF"), "{refused}");
+
+    let pod = &node.pods[0];
+    let web = service(1, &[pod]);
+    fs::write(directory.path().join("web.yaml"), web.to_yaml()).unwrap();
+    let _server = serve(pod);
+    let mut agent = Process::start("agent", &mut agent("auto"), directory.path()).unwrap();
+    let client = Client::new(&node.pods[2].ns).patience(Duration::from_millis(300));
+    let vip = (web.cluster_ips[0], 80).into();
+    agent
+        .wait_until(READY, || Ok(client.ask(Protocol::Tcp, vip)?))
+        .unwrap();
+    let log = fs::read_to_string(directory.path().join("agent.log")).unwrap();
+    assert!(log.contains("the kernel does not take the programs"), "{log}");
 }
 
 #[test]
