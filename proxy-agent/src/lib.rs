@@ -1,12 +1,12 @@
 //! kube-portal's node agent: keeps the dataplane true to the cluster.
 //!
 //! ```text
-//! source::{kubernetes, manifests} ─▶ model ◀─ sync ─▶ dataplane (trait) ◀─ dataplane::bpf
+//! source::{kubernetes, manifests} ─▶ model ◀─ sync ─▶ dataplane (trait) ◀─ dataplane::{bpf, iptables}
 //!     node (netlink), netfilter ────▶ model              source, sync ─▶ metrics
 //! ```
 //!
 //! To add a Service field: `model::objects` (the field), `source::convert` (where it comes from), `model::compute` (what it
-//! means), `dataplane::bpf::encode` (how the maps say it).
+//! means), `dataplane::bpf::encode` (how the maps say it) and `dataplane::iptables::render` (how rules do).
 
 pub mod agent;
 pub mod cli;

@@ -54,7 +54,7 @@ impl Iptables {
         exec::output(command.args(["-w", "20"]).args(arguments.split_whitespace()))
     }
 
-    /// All tables, as `iptables-save` lists them.
+    /// What `iptables-save` prints.
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@
 //! apiserver, kube_proxy                  the real ones, on machines of a topology
 //!
 //! flows                                  who asks where and what comes of it, for whoever decides that
+//! rules                                  what iptables rules do to a packet, without a kernel
 //! bpf                                    the programs alone, given packets by the kernel's test run
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod manifests;
 pub mod netns;
 mod once;
 pub mod process;
+pub mod rules;
 pub mod scratch;
 pub mod signals;
 pub mod skip;

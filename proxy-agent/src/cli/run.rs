@@ -215,6 +215,7 @@ impl Run {
         self.min_sync_period = config.min_sync_period();
         self.sync_period = config.sync_period();
         self.iptables_masquerade_bit = config.masquerade_bit().unwrap_or(MASQUERADE_BIT);
+        self.iptables_localhost_nodeports = config.localhost_node_ports().unwrap_or(true);
         self.metrics_bind_address = config.metrics_bind_address();
         self.configured = Some(config);
         Ok(())

@@ -48,6 +48,24 @@ impl Outcome {
         }
     }
 
+    /// Whether all endpoints see the node in the client's place.
+    #[must_use]
+    pub fn is_masqueraded(&self) -> bool {
+        match self {
+            Self::Any(all) | Self::One(all) => all.values().all(|source| *source == Source::Masqueraded),
+            _ => false,
+        }
+    }
+
+    /// This one if nothing gets through then, else silence.
+    #[must_use]
+    pub fn stopped(self) -> Self {
+        match self {
+            Self::Refused => Self::Refused,
+            _ => Self::Silence,
+        }
+    }
+
     /// How many endpoints there are to meet.
     #[must_use]
     pub fn endpoints(&self) -> usize {

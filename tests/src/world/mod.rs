@@ -78,9 +78,16 @@ impl World {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(flags: &[&str]) -> Result<Self> {
-        Self::with(Topology::build()?, |node, scratch| {
-            Agent::start_with(node, scratch, flags)
-        })
+        Self::on_with(Topology::build()?, flags)
+    }
+
+    /// As [`on`](Self::on), with these flags beside the agents' usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`on`](Self::on).
+    pub fn on_with(topology: Topology, flags: &[&str]) -> Result<Self> {
+        Self::with(topology, |node, scratch| Agent::start_with(node, scratch, flags))
     }
 
     fn with(topology: Topology, agent: impl Fn(&Host, &Scratch) -> Result<Agent>) -> Result<Self> {

@@ -46,7 +46,10 @@ impl Cluster {
     /// Everything goes.
     pub(crate) fn clear(&mut self) -> Vec<Write> {
         let numbers: Vec<u32> = self.services.keys().copied().collect();
-        numbers.into_iter().flat_map(|number| self.remove(number)).collect()
+        numbers
+            .into_iter()
+            .flat_map(|number| self.remove(number))
+            .collect()
     }
 
     fn add(&mut self, dice: &mut Dice, next: &mut u32) -> Vec<Write> {
@@ -68,10 +71,7 @@ impl Cluster {
             return Vec::new();
         };
         let documents = slices.values().map(Slice::document);
-        documents
-            .chain([service.document()])
-            .map(Write::Delete)
-            .collect()
+        documents.chain([service.document()]).map(Write::Delete).collect()
     }
 
     fn change_service(&mut self, dice: &mut Dice, number: u32) -> Vec<Write> {

@@ -39,7 +39,11 @@ impl Marker {
                 "ports": [{"port": 1}],
             }),
         );
-        [vec![Write::Apply(namespace), Write::Apply(by_slice)], self.writes()].concat()
+        [
+            vec![Write::Apply(namespace), Write::Apply(by_slice)],
+            self.writes(),
+        ]
+        .concat()
     }
 
     /// Takes other ports.
@@ -59,8 +63,14 @@ impl Marker {
     pub(crate) fn find(&self, rules: &Rules) -> Result<()> {
         for (family, port) in FAMILIES.into_iter().zip(self.slices) {
             let (service, slice) = (format!("--dport {} ", self.service), format!(":{port}"));
-            ensure!(rules.has(family, &["marker/service", &service]), "no new Service for {family}");
-            ensure!(rules.has(family, &["marker/slice", "DNAT", &slice]), "no new slice for {family}");
+            ensure!(
+                rules.has(family, &["marker/service", &service]),
+                "no new Service for {family}"
+            );
+            ensure!(
+                rules.has(family, &["marker/slice", "DNAT", &slice]),
+                "no new slice for {family}"
+            );
         }
         Ok(())
     }
@@ -74,9 +84,20 @@ impl Marker {
                 "ports": [{"port": self.service}],
             }),
         );
-        let slice = |name, address, port| slice("marker", name, "slice", &json!([{"port": port}]), &endpoints(&[address]));
+        let slice = |name, address, port| {
+            slice(
+                "marker",
+                name,
+                "slice",
+                &json!([{"port": port}]),
+                &endpoints(&[address]),
+            )
+        };
         let [four, six] = self.slices;
-        let slices = [slice("slice-4", "10.244.9.1", four), slice("slice-6", "fd00:10:244:9::1", six)];
+        let slices = [
+            slice("slice-4", "10.244.9.1", four),
+            slice("slice-6", "fd00:10:244:9::1", six),
+        ];
         [service].into_iter().chain(slices).map(Write::Apply).collect()
     }
 }

@@ -25,7 +25,8 @@ impl Rules {
             } else if let Some(chain) = line.strip_prefix(':') {
                 let name = chain.split(' ').next().unwrap_or_default();
                 self.0.entry(format!("{family} {table} {name}")).or_default();
-            } else if let Some((chain, rule)) = line.strip_prefix("-A ").and_then(|line| line.split_once(' ')) {
+            } else if let Some((chain, rule)) = line.strip_prefix("-A ").and_then(|line| line.split_once(' '))
+            {
                 let rules = self.0.entry(format!("{family} {table} {chain}")).or_default();
                 rules.extend(without_counters(rule));
             }
@@ -92,22 +93,34 @@ mod tests {
 
     fn rules(lines: &str) -> Rules {
         let mut rules = Rules::default();
-        rules.add("IPv4", &format!("# now\n*nat\n:KUBE-SERVICES - [1:60]\n:KUBE-SVC-A - [0:0]\n{lines}COMMIT\n"));
+        rules.add(
+            "IPv4",
+            &format!("# now\n*nat\n:KUBE-SERVICES - [1:60]\n:KUBE-SVC-A - [0:0]\n{lines}COMMIT\n"),
+        );
         rules
     }
 
     #[test]
     fn rules_of_a_shared_chain_may_come_in_any_order_but_those_of_a_services_own_may_not() {
         let difference = |one, two| rules(one).difference(&rules(two), ["one", "two"]);
-        let (one, two) = ("-A KUBE-SERVICES -j B\n-A KUBE-SERVICES -j A\n", "-A KUBE-SERVICES -j A\n-A KUBE-SERVICES -j B\n");
+        let (one, two) = (
+            "-A KUBE-SERVICES -j B\n-A KUBE-SERVICES -j A\n",
+            "-A KUBE-SERVICES -j A\n-A KUBE-SERVICES -j B\n",
+        );
         assert_eq!(difference(one, two), "");
-        let (one, two) = ("-A KUBE-SVC-A -j B\n-A KUBE-SVC-A -j A\n", "-A KUBE-SVC-A -j A\n-A KUBE-SVC-A -j B\n");
+        let (one, two) = (
+            "-A KUBE-SVC-A -j B\n-A KUBE-SVC-A -j A\n",
+            "-A KUBE-SVC-A -j A\n-A KUBE-SVC-A -j B\n",
+        );
         assert!(difference(one, two).starts_with("IPv4 nat KUBE-SVC-A\n"));
     }
 
     #[test]
     fn a_rule_that_only_one_has_is_shown_with_its_chain() {
         let one = rules("-A KUBE-SVC-A -j B\n");
-        assert_eq!(one.difference(&rules(""), ["one", "two"]), "IPv4 nat KUBE-SVC-A\n  one: -j B\n");
+        assert_eq!(
+            one.difference(&rules(""), ["one", "two"]),
+            "IPv4 nat KUBE-SVC-A\n  one: -j B\n"
+        );
     }
 }

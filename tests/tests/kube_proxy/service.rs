@@ -175,8 +175,16 @@ impl Service {
         if self.kind == Kind::Headless {
             return json!({"clusterIP": "None", "ports": self.ports()});
         }
-        let cluster_ips: Vec<_> = self.families.iter().map(|family| self.cluster_ip(*family)).collect();
-        let policy = if cluster_ips.len() == 1 { "SingleStack" } else { "RequireDualStack" };
+        let cluster_ips: Vec<_> = self
+            .families
+            .iter()
+            .map(|family| self.cluster_ip(*family))
+            .collect();
+        let policy = if cluster_ips.len() == 1 {
+            "SingleStack"
+        } else {
+            "RequireDualStack"
+        };
         let families = self.families.iter().map(|family| match family {
             Family::V4 => "IPv4",
             Family::V6 => "IPv6",

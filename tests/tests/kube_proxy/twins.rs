@@ -44,7 +44,10 @@ impl Twins {
     pub(crate) fn build(test: &str) -> Option<Self> {
         let binaries = apiserver::find(test)?;
         let Some(kube_proxy) = kube_proxy::find() else {
-            skip::skipped(test, "kube-proxy is not built; `cargo xtask test` builds it with go");
+            skip::skipped(
+                test,
+                "kube-proxy is not built; `cargo xtask test` builds it with go",
+            );
             return None;
         };
         let built = Self::with(&binaries, kube_proxy);
@@ -63,7 +66,11 @@ impl Twins {
             _control: control,
             topologies,
             scratch,
-            iptables: if Iptables::Legacy.is_installed() { Iptables::Legacy } else { Iptables::Nft },
+            iptables: if Iptables::Legacy.is_installed() {
+                Iptables::Legacy
+            } else {
+                Iptables::Nft
+            },
             kube_proxy,
             marker: Marker::default(),
         };
@@ -121,11 +128,15 @@ impl Twins {
         let (kube_proxy, agent) = self.proxies.as_ref().context("nothing runs")?;
         let mut kube_proxys = 0.0;
         for table in ["filter", "nat"] {
-            let series = format!("kubeproxy_sync_proxy_rules_iptables_last{{ip_family=\"IPv4\",table=\"{table}\"}}");
+            let series =
+                format!("kubeproxy_sync_proxy_rules_iptables_last{{ip_family=\"IPv4\",table=\"{table}\"}}");
             kube_proxys += kube_proxy.metric(&series)?;
         }
         let log = agent.log();
-        let last = log.lines().rev().find_map(|line| line.split_once(": synced ")?.1.split_once(" updates="));
+        let last = log
+            .lines()
+            .rev()
+            .find_map(|line| line.split_once(": synced ")?.1.split_once(" updates="));
         let (_, ours) = last.context("the agent has not logged a pass")?;
         let ours = ours.split(' ').next().unwrap_or_default();
         Ok([kube_proxys, ours.parse()?])
@@ -138,10 +149,19 @@ impl Twins {
             for (rules, name) in both.iter().zip(NAMES) {
                 self.marker.find(rules).with_context(|| name)?;
             }
-            ensure!(both[0] == both[1], "they are not\n{}", both[0].difference(&both[1], NAMES));
+            ensure!(
+                both[0] == both[1],
+                "they are not\n{}",
+                both[0].difference(&both[1], NAMES)
+            );
             Ok(both[0].count())
         });
-        let log = || self.proxies.as_ref().map(|(_, agent)| agent.log_tail()).unwrap_or_default();
+        let log = || {
+            self.proxies
+                .as_ref()
+                .map(|(_, agent)| agent.log_tail())
+                .unwrap_or_default()
+        };
         settled.with_context(|| format!("the agent's log ends with\n{}", log()))
     }
 

@@ -12,5 +12,6 @@ mod flows;
 mod oracle;
 mod packet;
 mod render;
+mod rules;
 mod tables;
 mod tracer;

@@ -59,7 +59,10 @@ fn entries_that_somebody_deletes_overwrites_or_adds_are_repaired_and_traffic_flo
         damage(agent, &vip, &node_port);
     }
     let log = agent.log();
-    assert!(log.contains("somebody else has changed the maps"), "{log}");
+    assert!(
+        log.contains("somebody else has changed what was written"),
+        "{log}"
+    );
 }
 
 #[test]

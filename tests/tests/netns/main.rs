@@ -70,6 +70,7 @@ mod gathered;
 mod harness_itself;
 mod host_network;
 mod icmp;
+mod iptables_mode;
 mod large_writes;
 mod layer_3;
 mod live_change;

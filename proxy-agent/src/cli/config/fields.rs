@@ -74,6 +74,8 @@ pub(super) struct Section {
     pub(super) masquerade_all: bool,
     #[serde(deserialize_with = "masquerade_bit")]
     pub(super) masquerade_bit: Option<u8>,
+    /// Only of `iptables`.
+    pub(super) localhost_node_ports: Option<bool>,
     pub(super) min_sync_period: Period,
     pub(super) sync_period: Period,
     #[serde(flatten)]

@@ -18,7 +18,7 @@ impl Config {
     }
 
     /// By the names that the command line's parser has for flags.
-    fn fields_of_flags(&self) -> [(&'static str, String); 11] {
+    fn fields_of_flags(&self) -> [(&'static str, String); 12] {
         let (masquerade, periods) = match self.fields.mode.as_str() {
             "nftables" => ("nftables", "nftables"),
             "ipvs" => ("iptables", "ipvs"),
@@ -37,6 +37,10 @@ impl Config {
             ("metrics_bind_address", "metricsBindAddress".to_owned()),
             ("masquerade_all", format!("{masquerade}.masqueradeAll")),
             ("iptables_masquerade_bit", format!("{masquerade}.masqueradeBit")),
+            (
+                "iptables_localhost_nodeports",
+                "iptables.localhostNodePorts".to_owned(),
+            ),
             ("min_sync_period", format!("{periods}.minSyncPeriod")),
             ("sync_period", format!("{periods}.syncPeriod")),
         ]

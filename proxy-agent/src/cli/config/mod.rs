@@ -132,6 +132,12 @@ impl Config {
         self.masquerade_section().masquerade_bit.map(Into::into)
     }
 
+    /// `iptables.localhostNodePorts`; `None` means the default.
+    #[must_use]
+    pub(super) const fn localhost_node_ports(&self) -> Option<bool> {
+        self.fields.iptables.localhost_node_ports
+    }
+
     /// The section that belongs to `mode`, but mode ipvs masquerades as `iptables` says.
     fn masquerade_section(&self) -> &Section {
         match self.fields.mode.as_str() {

@@ -113,7 +113,10 @@ fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
     assert_eq!(config.hostname_override(), None);
     assert_eq!(config.metrics_bind_address(), None);
     assert_eq!((config.min_sync_period(), config.sync_period()), (None, None));
-    assert_eq!(config.masquerade_bit(), None);
+    assert_eq!(
+        (config.masquerade_bit(), config.localhost_node_ports()),
+        (None, None)
+    );
 }
 
 #[test]
@@ -125,7 +128,7 @@ clusterCIDR: 10.0.0.0/8,fd00::/16
 detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}
 metricsBindAddress: 0.0.0.0
 nodePortAddresses: [192.168.0.0/16, 'fd00::/8']
-iptables: {masqueradeAll: true, masqueradeBit: 15, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
+iptables: {masqueradeAll: true, masqueradeBit: 15, localhostNodePorts: false, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
     );
     assert_eq!(config.hostname_override(), Some("Node1"));
     assert_eq!(config.kubeconfig(), Some(Path::new("/etc/kubeconfig")));
@@ -139,6 +142,7 @@ iptables: {masqueradeAll: true, masqueradeBit: 15, minSyncPeriod: 1m0.5s, syncPe
     let metrics = config.metrics_bind_address().and_then(|address| address.0);
     assert_eq!(metrics, Some("0.0.0.0:10249".parse().unwrap()));
     assert_eq!(config.masquerade_bit(), Some(15));
+    assert_eq!(config.localhost_node_ports(), Some(false));
     assert_eq!(config.min_sync_period(), Some(Duration::from_millis(60_500)));
     assert_eq!(config.sync_period(), Some(Duration::from_secs(3_600)));
     assert_eq!(config.warnings(), Vec::<String>::new());

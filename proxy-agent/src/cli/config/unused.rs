@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, Others};
 
 /// Fields of `v1alpha1` that this program has nothing to do with, or not yet. A name stands for all that is below it.
-const KUBE_PROXYS: [&str; 31] = [
+const KUBE_PROXYS: [&str; 30] = [
     "featureGates",
     "logging",
     "clientConnection.acceptContentTypes",
@@ -17,7 +17,6 @@ const KUBE_PROXYS: [&str; 31] = [
     "healthzBindAddress",
     "enableProfiling",
     "showHiddenMetricsForVersion",
-    "iptables.localhostNodePorts",
     "ipvs.scheduler",
     "ipvs.excludeCIDRs",
     "ipvs.strictARP",

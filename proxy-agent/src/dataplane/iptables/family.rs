@@ -96,7 +96,8 @@ impl Rules {
         self.is_whole = false;
         let tables = backend::tables(&self.backend)?;
         let stale = tables.stale(&self.renderer);
-        let text = self.renderer.text(Extent::Full, &stale) + &tables.missing();
+        let mut text = self.renderer.text(Extent::Full, &stale);
+        text += &tables.missing(&text);
         self.backend.restore(&text)?;
         Ok(self.written(Extent::Full, stale.len()))
     }

@@ -7,6 +7,7 @@
 
 mod backend;
 mod cleanup;
+mod conntrack;
 mod family;
 pub mod render;
 mod saved;
@@ -135,13 +136,31 @@ fn route_loopback_addresses() -> Result<()> {
     })
 }
 
+/// After the rules are written: a packet that comes in between meets the new ones.
+fn clean_flows(desired: &Desired) -> Result<(), ApplyError> {
+    let deleted = conntrack::clean(desired).map_err(anyhow::Error::new)?;
+    if deleted > 0 {
+        tracing::info!(
+            deleted,
+            "UDP flows of conntrack went elsewhere than their Services do now"
+        );
+    }
+    Ok(())
+}
+
 impl Dataplane for IptablesDataplane {
     fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
-        self.each(|rules, addresses| rules.apply_all(desired, addresses))
+        let applied = self.each(|rules, addresses| rules.apply_all(desired, addresses))?;
+        clean_flows(desired)?;
+        Ok(applied)
     }
 
     fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
-        self.each(|rules, addresses| rules.apply_delta(desired, addresses, delta))
+        let applied = self.each(|rules, addresses| rules.apply_delta(desired, addresses, delta))?;
+        if conntrack::is_needed(delta) {
+            clean_flows(desired)?;
+        }
+        Ok(applied)
     }
 
     fn count_drift(&mut self) -> Result<usize, ApplyError> {

@@ -47,8 +47,10 @@ impl Tables {
         stale.cloned().collect()
     }
 
-    /// For `iptables-restore` after the rendered text: canaries and jumps that are not there.
-    pub(super) fn missing(&self) -> String {
+    /// For `iptables-restore` after the `rendered` text: canaries and jumps that are not there. A chain that is named twice would
+    /// be emptied.
+    pub(super) fn missing(&self, rendered: &str) -> String {
+        let is_rendered = rendered.contains(&format!("\n:{KUBELET_FIREWALL} "));
         let mut text = String::new();
         for name in TABLES {
             let table = self.table(name);
@@ -56,8 +58,7 @@ impl Tables {
             if !table.chains.contains_key(CANARY) {
                 let _ = writeln!(lines, ":{CANARY} - [0:0]");
             }
-            let needs_firewall = name == "filter" && !table.chains.contains_key(KUBELET_FIREWALL);
-            if needs_firewall {
+            if name == "filter" && !is_rendered && !table.chains.contains_key(KUBELET_FIREWALL) {
                 let _ = writeln!(lines, ":{KUBELET_FIREWALL} - [0:0]");
             }
             for jump in self.missing_jumps(name) {
@@ -167,13 +168,13 @@ mod tests {
     #[test]
     fn nothing_is_written_where_nothing_is_missing() {
         let tables = all_there();
-        assert_eq!(tables.missing(), "");
+        assert_eq!(tables.missing(""), "");
         assert_eq!(tables.count_missing(std::iter::empty()), 0);
     }
 
     #[test]
     fn canaries_and_jumps_are_made_in_kube_proxys_order() {
-        let text = Tables::default().missing();
+        let text = Tables::default().missing("");
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[..3], ["*mangle", ":KUBE-PROXY-CANARY - [0:0]", "COMMIT"]);
         let jumps: Vec<_> = lines.iter().filter(|line| line.starts_with("-I")).collect();
@@ -190,11 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn the_chain_of_kubelets_firewall_is_made_unless_it_is_rendered() {
+        let tables = Tables::default();
+        let chain = ":KUBE-FIREWALL - [0:0]\n";
+        assert!(tables.missing("").contains(chain));
+        assert!(
+            !tables
+                .missing(&format!("*filter\n{chain}COMMIT\n"))
+                .contains(chain)
+        );
+        assert!(!all_there().missing("").contains(chain));
+    }
+
+    #[test]
     fn one_jump_that_is_gone_is_made_again_alone() {
         let mut tables = all_there();
         tables.nat.chains.remove("POSTROUTING");
         assert_eq!(
-            tables.missing(),
+            tables.missing(""),
             "*nat\n-I POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING\nCOMMIT\n"
         );
     }

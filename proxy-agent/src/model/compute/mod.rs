@@ -225,16 +225,15 @@ impl<'a> Port<'a> {
     }
 }
 
-/// Without those of a family that has one of all its addresses.
+/// Without those of a family of which one includes every address: it is as if the family had none.
 fn limiting(ranges: &[IpNet]) -> impl Iterator<Item = &IpNet> {
-    let is_open = |family| {
-        let mut of_family = ranges.iter().filter(|range| Family::of(range.addr()) == family);
-        of_family.any(|range| range.prefix_len() == 0)
+    let is_limited = |range: &&IpNet| {
+        let family = Family::of(range.addr());
+        ranges
+            .iter()
+            .all(|other| other.prefix_len() > 0 || Family::of(other.addr()) != family)
     };
-    let open = Family::ALL.map(|family| is_open(family).then_some(family));
-    ranges
-        .iter()
-        .filter(move |range| !open.contains(&Some(Family::of(range.addr()))))
+    ranges.iter().filter(is_limited)
 }
 
 const fn scope(policy: TrafficPolicy) -> Scope {

@@ -289,6 +289,21 @@ fn a_family_without_a_cluster_ip_is_not_served() {
 }
 
 #[test]
+fn a_source_range_of_every_address_leaves_its_family_without_ranges() {
+    let mut web = everywhere();
+    web.source_ranges = ["203.0.113.0/25", "0.0.0.0/0", "2001:db8::/32"]
+        .map(|range| range.parse().unwrap())
+        .to_vec();
+    let desired = compute_for(vec![web], Vec::new());
+    for frontend in desired.frontends.values() {
+        assert_eq!(frontend.source_ranges, [], "{:?}", frontend.kind);
+    }
+    for port in desired.service_ports.values() {
+        assert_eq!(port.source_ranges, ["2001:db8::/32".parse::<IpNet>().unwrap()]);
+    }
+}
+
+#[test]
 fn source_ranges_guard_only_load_balancer_addresses_and_only_in_their_family() {
     let mut web = everywhere();
     web.source_ranges = vec![

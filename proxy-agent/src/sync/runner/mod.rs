@@ -155,11 +155,14 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
             Ok(0) => {}
             Ok(entries) => {
                 self.metrics.entries_repaired(entries);
-                tracing::warn!(entries, "somebody else has changed the maps; writing them anew");
+                tracing::warn!(
+                    entries,
+                    "somebody else has changed what was written; writing it anew"
+                );
                 self.request_repair(now);
             }
             Err(error) => {
-                tracing::warn!("cannot look at the maps: {}", explain(&error.0));
+                tracing::warn!("cannot look at what was written: {}", explain(&error.0));
                 self.request_repair(now);
             }
         }

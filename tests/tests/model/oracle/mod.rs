@@ -16,7 +16,7 @@ mod answer;
 mod client;
 mod door;
 mod endpoints;
-mod packets;
+pub(crate) mod packets;
 mod reach;
 mod weights;
 mod world;

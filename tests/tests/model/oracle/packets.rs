@@ -37,7 +37,7 @@ const CLIENTS: [(&str, Option<&str>); 12] = [
 ];
 
 /// Everyone to everywhere: each client, and each destination as its own client.
-pub(super) fn all() -> Vec<Packet> {
+pub(crate) fn all() -> Vec<Packet> {
     let node: Arc<[IpAddr]> = NODE.into();
     let to = |(destination, protocol): (SocketAddr, Protocol)| {
         let clients = CLIENTS.map(|(client, interface)| (address(client), interface));

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use harness::{
-    agent::TcAttach,
+    agent::READY,
     exec,
     flows::{
         self, Case, Door, Endpoint, Flow, Node, Outcome, TARGET_PORT, VARIANTS, address, virtual_networks,
@@ -17,35 +17,50 @@ use harness::{
     netns::NetNs,
     topology::{Host, Topology, pod_network},
     traffic::{Role, Server},
+    wait,
     world::World,
 };
 use proxy_agent::model::{Family, Protocol};
 
 /// The nodes, and everyone who answers.
 pub(super) struct Stage {
+    mode: &'static str,
     servers: Vec<Server>,
     pub(super) stranger: Host,
     pub(super) world: World,
 }
 
 impl Stage {
-    pub(super) fn build(cases: &[Case<'_>]) -> Result<Self> {
+    /// `mode` is the agents' `--mode`.
+    pub(super) fn build(cases: &[Case<'_>], mode: &'static str) -> Result<Self> {
         let topology = Topology::build()?;
         hold_against_table(&topology)?;
         let stranger = topology.nodes[0].add_pod("stranger", 199)?;
         lead_virtual_ips_to(&stranger, &topology)?;
         let mut servers = serve_endpoints(&topology)?;
         servers.extend(serve_what_passes(&topology, &stranger, cases)?);
-        let world = World::on(topology, TcAttach::Auto)?;
-        let pods = Family::ALL.map(pod_network).join(",");
-        for agent in &world.agents {
-            agent.restart_with(&["--cluster-cidr", &pods])?;
+        for node in &topology.nodes {
+            // The kernel's own errors, which REJECT sends, are few a second, and the table asks for many at once.
+            let unlimited = [
+                ("ipv4/icmp_ratelimit", "0"),
+                ("ipv4/icmp_msgs_per_sec", "1000000"),
+                ("ipv4/icmp_msgs_burst", "1000000"),
+                ("ipv6/icmp/ratelimit", "0"),
+            ];
+            node.host.ns.sysctl(&unlimited)?;
         }
+        let pods = Family::ALL.map(pod_network).join(",");
+        let world = World::on_with(topology, &["--mode", mode, "--cluster-cidr", &pods])?;
         Ok(Self {
+            mode,
             servers,
             stranger,
             world,
         })
+    }
+
+    pub(super) fn is_by_rules(&self) -> bool {
+        self.mode == "iptables"
     }
 
     /// Writes all Services and waits until both nodes serve all of their addresses.
@@ -57,6 +72,15 @@ impl Stage {
             .iter()
             .map(|service| 1 + usize::from(service.other_protocol));
         let wanted = 4 * ports.sum::<usize>();
+        if self.is_by_rules() {
+            let synced = format!("frontends={wanted} ");
+            return self.world.agents.iter().try_for_each(|agent| {
+                wait::until("the table's Services", READY, || {
+                    ensure!(agent.log().contains(&synced), "{}", agent.log_tail());
+                    Ok(())
+                })
+            });
+        }
         self.world.agents.iter().try_for_each(|agent| {
             agent.wait_until("the table's Services", |rows| {
                 ensure!(rows.len() == wanted, "{} of {wanted} frontends", rows.len());
