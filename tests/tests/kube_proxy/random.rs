@@ -13,14 +13,14 @@
 //! - endpoints that one slice has twice: kube-proxy takes the last that does not terminate, we the most usable, local ones first;
 //! - more than a thousand endpoints: kube-proxy leaves out comments then, and counts endpoints that it sends nothing to.
 
-use std::env;
+use std::{env, mem};
 
 use harness::apiserver::Write;
 use serde_json::json;
 
 use crate::{cluster::Cluster, dice::Dice, twins::Twins};
 
-const WORLDS: u64 = 20;
+const WORLDS: usize = 20;
 const CLUSTERS: usize = 10;
 const CHANGES: usize = 20;
 /// After so many changes it is looked how much is written for the next one.
@@ -46,63 +46,88 @@ const FLAGS: [&[&str]; 5] = [
 
 #[test]
 fn the_rules_of_random_clusters_are_those_of_kube_proxy() {
-    let Some(mut twins) = Twins::build("the_rules_of_random_clusters_are_those_of_kube_proxy") else {
+    let Some(twins) = Twins::build("the_rules_of_random_clusters_are_those_of_kube_proxy") else {
         return;
     };
     let seed = env::var(SEED).map_or(1, |seed| seed.parse().expect("the seed is a number"));
-    let mut dice = Dice::new(seed);
-    let mut next = 1;
-    for number in 0..WORLDS {
-        let flags = FLAGS[usize::try_from(number).unwrap() % FLAGS.len()];
+    let mut worlds = Worlds {
+        twins,
+        dice: Dice::new(seed),
+        next: 1,
+        clusters: Vec::new(),
+    };
+    for (number, flags) in (0..WORLDS).zip(FLAGS.into_iter().cycle()) {
         let world = format!("world {number} of {SEED}={seed} with {flags:?}");
-        twins.start(flags).unwrap();
-        live(&mut twins, &mut dice, &mut next, &world);
+        worlds.begin(flags, &world);
+        for step in 1..=CHANGES {
+            worlds.change(step, &world);
+        }
+        worlds.end(&world);
     }
 }
 
-/// A world from its creation to its end.
-fn live(twins: &mut Twins, dice: &mut Dice, next: &mut u32, world: &str) {
-    let mut clusters = Vec::new();
-    for number in 0..CLUSTERS {
-        let namespace = format!("random-{number}");
-        let (cluster, writes) = Cluster::random(dice, &namespace, next);
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        twins
-            .write(&[vec![Write::Apply(namespace)], writes].concat())
-            .unwrap();
-        clusters.push(cluster);
+struct Worlds {
+    twins: Twins,
+    dice: Dice,
+    /// A number that no Service has had.
+    next: u32,
+    /// Of the present world.
+    clusters: Vec<Cluster>,
+}
+
+impl Worlds {
+    fn begin(&mut self, flags: &[&str], world: &str) {
+        self.twins.start(flags).expect("two proxies");
+        let mut writes = Vec::new();
+        for number in 0..CLUSTERS {
+            let namespace = format!("random-{number}");
+            let (cluster, creation) = Cluster::random(&mut self.dice, &namespace, &mut self.next);
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            writes.push(Write::Apply(namespace));
+            writes.extend(creation);
+            self.clusters.push(cluster);
+        }
+        self.write(&writes, &format!("the beginning of {world}"));
     }
-    compare(twins, &format!("the beginning of {world}"), &[]);
-    for step in 1..=CHANGES {
+
+    fn change(&mut self, step: usize, world: &str) {
+        let when = format!("step {step} of {world}");
+        let clusters = self.clusters.iter_mut();
         let mut writes: Vec<Write> = clusters
-            .iter_mut()
-            .flat_map(|cluster| cluster.change(dice, next))
+            .flat_map(|cluster| cluster.change(&mut self.dice, &mut self.next))
             .collect();
-        if dice.percent(20) {
-            let zone = dice.one_of(&[None, Some("a"), Some("b")]);
+        if self.dice.percent(20) {
+            let zone = self.dice.one_of(&[None, Some("a"), Some("b")]);
             writes.push(Write::Apply(Twins::node(zone)));
         }
-        twins.write(&writes).unwrap();
-        let when = format!("step {step} of {world}");
-        compare(twins, &when, &writes);
-        if step % MEASURED == 0 {
-            let [kube_proxys, ours] = twins.written_for_one_endpoint().unwrap();
-            eprintln!("for one endpoint kube-proxy writes {kube_proxys} rules, we {ours}");
-            assert!(
-                ours <= kube_proxys,
-                "for one endpoint we write {ours} rules, kube-proxy {kube_proxys}, at {when}"
-            );
+        self.write(&writes, &when);
+        if step.is_multiple_of(MEASURED) {
+            self.measure(&when);
         }
     }
-    let writes: Vec<Write> = clusters.iter_mut().flat_map(Cluster::clear).collect();
-    twins.write(&writes).unwrap();
-    compare(twins, &format!("the end of {world}"), &[]);
-}
 
-#[track_caller]
-fn compare(twins: &mut Twins, when: &str, writes: &[Write]) {
-    match twins.settle() {
-        Ok(rules) => eprintln!("{rules} rules at {when}"),
-        Err(error) => panic!("at {when}, after {writes:#?}: {error:#}"),
+    fn end(&mut self, world: &str) {
+        let mut clusters = mem::take(&mut self.clusters);
+        let writes: Vec<Write> = clusters.iter_mut().flat_map(Cluster::clear).collect();
+        self.write(&writes, &format!("the end of {world}"));
+    }
+
+    #[track_caller]
+    fn write(&mut self, writes: &[Write], when: &str) {
+        let settled = self.twins.write(writes).and_then(|()| self.twins.settle());
+        match settled {
+            Ok(rules) => eprintln!("{rules} rules at {when}"),
+            Err(error) => panic!("at {when}, after {writes:#?}: {error:#}"),
+        }
+    }
+
+    fn measure(&mut self, when: &str) {
+        let written = self.twins.written_for_one_endpoint();
+        let [kube_proxys, ours] = written.expect("both follow one endpoint");
+        eprintln!("for one endpoint kube-proxy writes {kube_proxys} rules, we {ours}");
+        assert!(
+            ours <= kube_proxys,
+            "for one endpoint we write {ours} rules, kube-proxy {kube_proxys}, at {when}"
+        );
     }
 }

@@ -126,43 +126,21 @@ impl Twins {
         self.write(&marks)?;
         self.agree()?;
         let (kube_proxy, agent) = self.proxies.as_ref().context("nothing runs")?;
-        let mut kube_proxys = 0.0;
-        for table in ["filter", "nat"] {
-            let series =
-                format!("kubeproxy_sync_proxy_rules_iptables_last{{ip_family=\"IPv4\",table=\"{table}\"}}");
-            kube_proxys += kube_proxy.metric(&series)?;
-        }
-        let log = agent.log();
-        let last = log
-            .lines()
-            .rev()
-            .find_map(|line| line.split_once(": synced ")?.1.split_once(" updates="));
-        let (_, ours) = last.context("the agent has not logged a pass")?;
-        let ours = ours.split(' ').next().unwrap_or_default();
-        Ok([kube_proxys, ours.parse()?])
+        Ok([written_by_kube_proxy(kube_proxy)?, written_by(agent)?])
     }
 
     fn agree(&self) -> Result<usize> {
-        let mut both = [Rules::default(), Rules::default()];
-        let settled = wait::until_every(PAUSE, "the same rules", PATIENCE, || {
-            both = [self.rules(0)?, self.rules(1)?];
+        let agreed = wait::until_every(PAUSE, "the same rules", PATIENCE, || {
+            let both = [self.rules(0)?, self.rules(1)?];
             for (rules, name) in both.iter().zip(NAMES) {
-                self.marker.find(rules).with_context(|| name)?;
+                self.marker.find(rules).context(name)?;
             }
-            ensure!(
-                both[0] == both[1],
-                "they are not\n{}",
-                both[0].difference(&both[1], NAMES)
-            );
+            let difference = both[0].difference(&both[1], NAMES);
+            ensure!(difference.is_empty(), "they are not\n{difference}");
             Ok(both[0].count())
         });
-        let log = || {
-            self.proxies
-                .as_ref()
-                .map(|(_, agent)| agent.log_tail())
-                .unwrap_or_default()
-        };
-        settled.with_context(|| format!("the agent's log ends with\n{}", log()))
+        let log = self.proxies.as_ref().map(|(_, agent)| agent.log_tail());
+        agreed.with_context(|| format!("the agent's log ends with\n{}", log.unwrap_or_default()))
     }
 
     /// The Node, in a zone or in none.
@@ -203,4 +181,22 @@ impl Twins {
         }
         Ok(rules)
     }
+}
+
+/// In its last pass over IPv4.
+fn written_by_kube_proxy(kube_proxy: &KubeProxy) -> Result<f64> {
+    let written = |table| {
+        kube_proxy.metric(&format!(
+            "kubeproxy_sync_proxy_rules_iptables_last{{ip_family=\"IPv4\",table=\"{table}\"}}"
+        ))
+    };
+    Ok(written("filter")? + written("nat")?)
+}
+
+/// In its last pass, over the families in which something had changed.
+fn written_by(agent: &Agent) -> Result<f64> {
+    let log = agent.log();
+    let last = log.lines().rev().find(|line| line.contains(": synced "));
+    let updates = last.and_then(|line| line.split_once(" updates=")?.1.split(' ').next());
+    Ok(updates.context("the agent has not logged a pass")?.parse()?)
 }
