@@ -17,8 +17,22 @@ const LIMIT: &str = "300";
 /// The line before the last one that a guest prints: without it the guest has ended early.
 const LAST_CHECK: &str = "after cleanup nothing is served";
 
-/// Runs the agent in a guest with the kernel and modules in `folder`; what the guest prints.
+/// Runs the agent in a guest with the kernel and modules in `folder`; what the guest prints. One that ends before its time is run once
+/// again: its processor is software.
 pub(super) fn run(folder: &Path, agent: &Path) -> Result<String> {
+    let said = run_once(folder, agent)?;
+    if is_whole(&said) {
+        return Ok(said);
+    }
+    eprintln!("{said}\nthe guest has ended early: once again");
+    run_once(folder, agent)
+}
+
+fn is_whole(said: &str) -> bool {
+    said.lines().any(|line| line.trim_end().ends_with(LAST_CHECK))
+}
+
+fn run_once(folder: &Path, agent: &Path) -> Result<String> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let system = work.path().join("system");
     fill(&system, folder, agent)?;
@@ -28,11 +42,12 @@ pub(super) fn run(folder: &Path, agent: &Path) -> Result<String> {
         "timeout",
         &[LIMIT, "qemu-system-x86_64", "-nographic", "-no-reboot"],
     );
+    // QEMU 7.2 spoils the flags in the cmpxchg16b of Linux 6.12's allocator, now and then.
     qemu.args([
         "-machine",
         "pc,accel=tcg",
         "-cpu",
-        "max",
+        "max,cx16=off",
         "-m",
         "2048",
         "-smp",
@@ -57,7 +72,7 @@ pub(super) fn checks(kernel: &str, said: &str) -> Summary {
             summary.passed += 1;
         }
     }
-    if !lines.clone().any(|line| line.ends_with(LAST_CHECK)) {
+    if !is_whole(said) {
         summary.fail(format!("Linux {kernel}: the guest has not come to its end"));
     }
     if !summary.failed.is_empty() {
