@@ -6,7 +6,7 @@ use clap::Args;
 use super::Pins;
 use crate::{
     dataplane::{bpf::cleanup::cleanup, iptables},
-    netfilter, node,
+    node,
 };
 
 /// Flags of `cleanup`.
@@ -22,7 +22,6 @@ impl Cleanup {
             .enable_all()
             .build()?;
         cleanup(&self.pins.dir(), &runtime.block_on(node::dump())?)?;
-        netfilter::remove()?;
         iptables::cleanup()?;
         println!(
             "removed: programs, links and maps of {}, and the rules of iptables",

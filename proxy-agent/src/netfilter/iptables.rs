@@ -40,6 +40,24 @@ const fn legacy(program: &'static str, tables: &'static str) -> Backend {
     }
 }
 
+/// What `ask` says of each world of this machine. A program that is missing has none.
+pub(crate) fn each<T>(
+    ask: impl Fn(&Backend) -> Result<T, IptablesError>,
+) -> Vec<(Backend, Result<T, IptablesError>)> {
+    let of = |backends: &[Backend]| -> Vec<_> {
+        let answers = backends.iter().map(|backend| (*backend, ask(backend)));
+        answers
+            .filter(|(_, answer)| !matches!(answer, Err(IptablesError::NotInstalled(_))))
+            .collect()
+    };
+    let told_apart = of(&BACKENDS);
+    if told_apart.is_empty() {
+        of(&ONLY_ONES)
+    } else {
+        told_apart
+    }
+}
+
 /// An iptables program did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IptablesError {
@@ -95,10 +113,10 @@ impl Backend {
         self.output(Command::new(program).args(arguments), text).map(drop)
     }
 
-    /// What `iptables-save` says of a table. Empty where there is none.
+    /// What `iptables-save` says of a table. Empty where there is none; whether the program is installed is known all the same.
     pub(crate) fn save(&self, table: &str) -> Result<String, IptablesError> {
         if !self.has(table) {
-            return Ok(String::new());
+            return self.version().map(|_| String::new());
         }
         let program = format!("{}-save", self.program);
         self.output(Command::new(program).args(["-t", table]), "")

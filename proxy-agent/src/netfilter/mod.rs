@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 use tokio::{sync::watch::Sender, task, time};
 
 use self::{
-    iptables::{BACKENDS, Backend, IptablesError, ONLY_ONES},
+    iptables::{Backend, IptablesError},
     rules::{Forward, KUBE_FORWARD},
 };
 
@@ -44,20 +44,6 @@ pub async fn watch(mark: u32, marks: Sender<Option<u32>>) -> Result<Infallible, 
     }
 }
 
-/// Takes away what [`watch`] has written, in both address families. What is not there or somebody else's is left alone.
-///
-/// # Errors
-/// When an iptables program fails.
-pub fn remove() -> anyhow::Result<()> {
-    for (backend, listing) in forward_chains() {
-        let jumps = listing.is_ok_and(|listing| Forward::parse(&listing).jumps);
-        if jumps {
-            remove_from(&backend)?;
-        }
-    }
-    Ok(())
-}
-
 /// Looks after the rules, and says everything once.
 #[derive(Debug, Default)]
 struct Guard {
@@ -67,7 +53,7 @@ struct Guard {
 impl Guard {
     /// Makes the rules those that are needed, and tells the mark that packets have to carry.
     fn look(&mut self, mark: u32) -> u32 {
-        let chains = forward_chains();
+        let chains = iptables::each(|backend| backend.list("FORWARD"));
         if chains.is_empty() {
             self.warn(NO_IPTABLES.to_owned());
         }
@@ -87,22 +73,6 @@ impl Guard {
             tracing::warn!("{warning}");
             self.warned.insert(warning);
         }
-    }
-}
-
-/// What each installed program says of FORWARD.
-fn forward_chains() -> Vec<(Backend, Result<String, IptablesError>)> {
-    let of = |backends: &[Backend]| -> Vec<_> {
-        let listings = backends.iter().map(|backend| (*backend, backend.list("FORWARD")));
-        listings
-            .filter(|(_, listing)| !matches!(listing, Err(IptablesError::NotInstalled(_))))
-            .collect()
-    };
-    let told_apart = of(&BACKENDS);
-    if told_apart.is_empty() {
-        of(&ONLY_ONES)
-    } else {
-        told_apart
     }
 }
 

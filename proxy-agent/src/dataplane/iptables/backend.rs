@@ -1,7 +1,6 @@
 //! Which of the two worlds of iptables the node's rules are in.
 
-use super::saved::Saved;
-use super::tables::Tables;
+use super::{saved::Saved, tables::Tables};
 use crate::{
     model::Family,
     netfilter::iptables::{BACKENDS, Backend, IptablesError, ONLY_ONES},

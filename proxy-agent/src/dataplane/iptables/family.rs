@@ -54,7 +54,7 @@ impl Rules {
             return if delta.node {
                 self.write_all()
             } else {
-                self.write(&[])
+                self.write()
             };
         }
         if self.backend.has_chain(TABLES[0], CANARY) {
@@ -65,10 +65,8 @@ impl Rules {
     }
 
     pub(super) fn set_node_addresses(&mut self, addresses: &[IpAddr]) -> Result<(), IptablesError> {
-        let before = self.renderer.text(Extent::Partial, &[]);
-        self.renderer.set_node_addresses(addresses);
-        if self.is_whole && self.renderer.text(Extent::Partial, &[]) != before {
-            self.write(&[])?;
+        if self.renderer.set_node_addresses(addresses) && self.is_whole {
+            self.write()?;
         }
         Ok(())
     }
@@ -82,14 +80,13 @@ impl Rules {
         Ok(tables.count_missing(self.renderer.active()))
     }
 
+    /// A claim that is made in vain has rules, too.
     fn touches(&self, delta: &Delta) -> bool {
+        let mut frontends = delta.frontends.iter().chain(&delta.conflicts);
         delta.node
             || !delta.service_ports.is_empty()
             || delta.lists.iter().any(|list| list.family == self.family)
-            || delta
-                .frontends
-                .iter()
-                .any(|key| key.address.family() == self.family)
+            || frontends.any(|key| key.address.family() == self.family)
     }
 
     fn write_all(&mut self) -> Result<Applied, IptablesError> {
@@ -102,13 +99,12 @@ impl Rules {
         Ok(self.written(Extent::Full, stale.len()))
     }
 
-    fn write(&mut self, stale: &[String]) -> Result<Applied, IptablesError> {
-        let left = self.renderer.left();
-        let stale = [stale, &left].concat();
+    fn write(&mut self) -> Result<Applied, IptablesError> {
+        let stale = self.renderer.left();
         let text = self.renderer.text(Extent::Partial, &stale);
-        let result = self.backend.restore(&text);
-        self.is_whole = result.is_ok();
-        result.map(|()| self.written(Extent::Partial, stale.len()))
+        self.is_whole = false;
+        self.backend.restore(&text)?;
+        Ok(self.written(Extent::Partial, stale.len()))
     }
 
     fn written(&mut self, extent: Extent, deletes: usize) -> Applied {
@@ -119,6 +115,34 @@ impl Rules {
             updates: rules.filter + rules.nat,
             deletes,
             again_in: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dataplane::iptables::render::Settings,
+        model::{FrontendAddress, FrontendKey, Protocol},
+        netfilter::iptables::BACKENDS,
+    };
+
+    #[test]
+    fn a_family_has_something_to_write_for_claims_in_vain_and_nothing_for_the_other_family() {
+        let key = FrontendKey {
+            address: FrontendAddress::AnyNode(Family::V4),
+            port: 80,
+            protocol: Protocol::Tcp,
+        };
+        let in_vain = Delta {
+            conflicts: [key].into(),
+            ..Delta::default()
+        };
+        for (family, is_touched) in [(Family::V4, true), (Family::V6, false)] {
+            let rules = Rules::new(family, BACKENDS[0], Renderer::new(Settings::of(family)));
+            assert_eq!(rules.touches(&in_vain), is_touched, "{family:?}");
+            assert!(!rules.touches(&Delta::default()));
         }
     }
 }

@@ -113,14 +113,11 @@ fn of_family(family: Family, options: Options) -> Result<Rules> {
     backend.save("nat")?;
     tracing::info!(?family, version, "iptables");
     let settings = Settings {
-        family,
-        only: None,
         mark: options.mark,
         random_fully: backend::knows_random_fully(&version),
         localhost_node_ports: options.localhost_node_ports,
         drops_invalid: fs::read_to_string(TCP_BE_LIBERAL).is_ok_and(|text| text.trim() == "0"),
-        invalid_counter: false,
-        localhost_counter: false,
+        ..Settings::of(family)
     };
     Ok(Rules::new(family, backend, Renderer::new(settings)))
 }
@@ -136,29 +133,32 @@ fn route_loopback_addresses() -> Result<()> {
     })
 }
 
-/// After the rules are written: a packet that comes in between meets the new ones.
-fn clean_flows(desired: &Desired) -> Result<(), ApplyError> {
-    let deleted = conntrack::clean(desired).map_err(anyhow::Error::new)?;
-    if deleted > 0 {
-        tracing::info!(
-            deleted,
-            "UDP flows of conntrack went elsewhere than their Services do now"
-        );
+/// After the rules are written: a packet that comes in between meets the new ones. A kernel that does not let its flows be seen is
+/// no reason to write the rules again.
+fn clean_flows(desired: &Desired) {
+    match conntrack::clean(desired) {
+        Ok(0) => {}
+        Ok(deleted) => {
+            tracing::info!(
+                deleted,
+                "UDP flows of conntrack went elsewhere than their Services do now"
+            );
+        }
+        Err(error) => tracing::warn!("UDP flows stay where they are until they are idle: {error}"),
     }
-    Ok(())
 }
 
 impl Dataplane for IptablesDataplane {
     fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
         let applied = self.each(|rules, addresses| rules.apply_all(desired, addresses))?;
-        clean_flows(desired)?;
+        clean_flows(desired);
         Ok(applied)
     }
 
     fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
         let applied = self.each(|rules, addresses| rules.apply_delta(desired, addresses, delta))?;
         if conntrack::is_needed(delta) {
-            clean_flows(desired)?;
+            clean_flows(desired);
         }
         Ok(applied)
     }

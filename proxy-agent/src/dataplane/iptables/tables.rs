@@ -64,9 +64,7 @@ impl Tables {
             for jump in self.missing_jumps(name) {
                 let _ = writeln!(lines, "-I {} {}", jump.from, rule(jump));
             }
-            if !lines.is_empty() {
-                let _ = write!(text, "*{name}\n{lines}COMMIT\n");
-            }
+            text += &section(name, &lines);
         }
         text
     }
@@ -113,9 +111,7 @@ impl Tables {
             for chain in &chains {
                 let _ = writeln!(lines, "-X {chain}");
             }
-            if !lines.is_empty() {
-                let _ = write!(text, "*{name}\n{lines}COMMIT\n");
-            }
+            text += &section(name, &lines);
         }
         text
     }
@@ -127,6 +123,14 @@ impl Tables {
             _ => &self.filter,
         }
     }
+}
+
+/// Nothing for a table that nothing is to be done to.
+fn section(table: &str, lines: &str) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("*{table}\n{lines}COMMIT\n")
 }
 
 /// As `iptables-save` lists it, and as `iptables-restore` reads it.

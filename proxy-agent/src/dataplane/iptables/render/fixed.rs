@@ -57,9 +57,10 @@ impl Fixed {
         fixed
     }
 
-    pub(super) fn set_node_addresses(&mut self, family: Family, addresses: &[IpAddr]) {
+    /// Whether that makes a difference.
+    pub(super) fn set_node_addresses(&mut self, family: Family, addresses: &[IpAddr]) -> bool {
         let localhost = self.localhost;
-        self.nat.last = if matches_all(&self.node_ports) {
+        let last = if matches_all(&self.node_ports) {
             all_addresses(family, localhost)
         } else {
             let is_served = |address: &&IpAddr| {
@@ -75,6 +76,9 @@ impl Fixed {
                 .map(|address| at(&format!("-d {address}")))
                 .collect()
         };
+        let is_different = self.nat.last != last;
+        self.nat.last = last;
+        is_different
     }
 }
 

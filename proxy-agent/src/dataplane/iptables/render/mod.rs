@@ -151,10 +151,10 @@ impl Renderer {
         self.render_changed(desired, delta.frontends.iter().chain(&delta.conflicts), touched);
     }
 
-    /// Follows the node's addresses, of both families.
-    pub fn set_node_addresses(&mut self, node_addresses: &[IpAddr]) {
+    /// Follows the node's addresses, of both families; whether that makes a difference to the rules.
+    pub fn set_node_addresses(&mut self, node_addresses: &[IpAddr]) -> bool {
         self.fixed
-            .set_node_addresses(self.settings.family, node_addresses);
+            .set_node_addresses(self.settings.family, node_addresses)
     }
 
     /// The text was restored: the chains are as it says.
@@ -243,6 +243,21 @@ impl Renderer {
 }
 
 impl Settings {
+    /// kube-proxy's, of all Services, where iptables and the kernel have everything but nfacct counters.
+    #[must_use]
+    pub const fn of(family: Family) -> Self {
+        Self {
+            family,
+            only: None,
+            mark: 1 << 14,
+            random_fully: true,
+            localhost_node_ports: true,
+            drops_invalid: true,
+            invalid_counter: false,
+            localhost_counter: false,
+        }
+    }
+
     fn includes(&self, key: &FrontendKey) -> bool {
         key.address.family() == self.family && self.only.is_none_or(|protocol| key.protocol == protocol)
     }
