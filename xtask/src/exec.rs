@@ -99,11 +99,17 @@ pub(crate) fn output(command: &mut Command, remedy: &str) -> Result<String> {
 
 /// Whether a program can be found, also in the folders that only root's path has.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is, also in the folders that only root's path has.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     env::split_paths(&path)
         .chain(sbin)
-        .any(|folder| folder.join(program).is_file())
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// Prints a command before it runs.

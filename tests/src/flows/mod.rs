@@ -24,6 +24,7 @@ use crate::{manifests::Condition, world::Variant};
 pub use addresses::{address, node_addresses, node_context, pods, virtual_networks};
 pub use outcome::Outcome;
 pub use output::but_for_output;
+pub use parse::columns;
 pub use report::{Case, Report};
 pub use service::{TARGET_PORT, services};
 pub use table::{VARIANTS, table};

@@ -36,14 +36,9 @@ impl Rules {
     /// They are not understood.
     pub fn rendered(desired: &Desired, family: Family, addresses: &[IpAddr]) -> Result<Self> {
         let mut renderer = Renderer::new(Settings {
-            family,
-            only: None,
-            mark: 1 << 14,
-            random_fully: true,
-            localhost_node_ports: true,
-            drops_invalid: true,
             invalid_counter: true,
             localhost_counter: true,
+            ..Settings::of(family)
         });
         renderer.render_all(desired, addresses);
         let text = format!("{EMPTY}{}{}", renderer.text(Extent::Full, &[]), jumps());

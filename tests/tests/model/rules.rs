@@ -1,7 +1,7 @@
 //! The rules that are rendered for random clusters, by an interpreter: they send every packet where the model does, but for what
 //! kube-proxy's rules, which they are to the letter, do otherwise. Each of these is a function below.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock};
+use std::{net::SocketAddr, sync::LazyLock};
 
 use harness::{
     manifests::cluster,
@@ -13,7 +13,7 @@ use proxy_agent::model::{Desired, Family, FrontendAddress, FrontendKey, Frontend
 use crate::{
     oracle::{config, packets, world},
     packet::{NODE, Packet},
-    tracer::{self, trace},
+    tracer::{Shares, trace},
 };
 
 static PACKETS: LazyLock<Vec<Packet>> = LazyLock::new(packets::all);
@@ -33,7 +33,7 @@ proptest! {
                     continue;
                 }
                 let found = by_rules(&rules, packet);
-                let expected = by_model(trace(&desired, packet));
+                let expected = trace(&desired, packet).shares();
                 if is_refused_to_others(&desired, packet, &expected) {
                     let is_let_go = only(&found) == Some(Fate::Untouched);
                     prop_assert!(is_let_go || found == expected, "{:?}: {:?}", packet, found);
@@ -103,9 +103,6 @@ fn is_refusal(shares: &Shares) -> bool {
     matches!(only(shares), Some(Fate::Rejected | Fate::Dropped))
 }
 
-/// Where packets end, whether their source is the node then, and what share of them does.
-type Shares = BTreeMap<(Fate, bool), f64>;
-
 fn by_rules(rules: &Rules, packet: &Packet) -> Shares {
     let node = rules::Node {
         addresses: NODE.to_vec(),
@@ -125,21 +122,6 @@ fn by_rules(rules: &Rules, packet: &Packet) -> Shares {
             .or_default() += share;
     }
     shares
-}
-
-fn by_model(outcome: tracer::Outcome) -> Shares {
-    let targets = match outcome {
-        tracer::Outcome::Forward(targets) => targets,
-        tracer::Outcome::Reject => return [((Fate::Rejected, false), 1.0)].into(),
-        tracer::Outcome::Drop => return [((Fate::Dropped, false), 1.0)].into(),
-        tracer::Outcome::NoMatch => return [((Fate::Untouched, false), 1.0)].into(),
-    };
-    let sum: f64 = targets.iter().map(|at| f64::from(at.weight)).sum();
-    let share = |at: &tracer::Target| {
-        let fate = Fate::Endpoint(SocketAddr::new(at.address, at.port));
-        ((fate, at.masquerade), f64::from(at.weight) / sum)
-    };
-    targets.iter().map(share).collect()
 }
 
 fn are_near(one: &Shares, other: &Shares) -> bool {

@@ -1,11 +1,12 @@
 //! What `Desired` says about one packet, written from kube-proxy's rules and not from any dataplane.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
 };
 
+use harness::rules::Fate;
 use proxy_agent::model::{
     Desired, Endpoint, Family, Frontend, FrontendAddress, FrontendKey, LocalTraffic, Masquerade, WhenEmpty,
 };
@@ -128,6 +129,27 @@ fn target(endpoint: &Endpoint, frontend: &Frontend, client: &Client, packet: &Pa
 
 /// `10.180.0.1:80, 10.180.2.1:80 masquerade`; with one who talks to itself, `10.180.0.1:80 hairpin, 10.180.2.1:80`; with weights,
 /// `10.180.0.1:80 x3, 10.180.2.1:80`.
+/// How likely a packet ends where, masqueraded or not, in the words of the interpreter of rules.
+pub(crate) type Shares = BTreeMap<(Fate, bool), f64>;
+
+impl Outcome {
+    /// By the weights of the endpoints.
+    pub(crate) fn shares(&self) -> Shares {
+        let targets = match self {
+            Self::Forward(targets) => targets,
+            Self::Reject => return [((Fate::Rejected, false), 1.0)].into(),
+            Self::Drop => return [((Fate::Dropped, false), 1.0)].into(),
+            Self::NoMatch => return [((Fate::Untouched, false), 1.0)].into(),
+        };
+        let sum: f64 = targets.iter().map(|at| f64::from(at.weight)).sum();
+        let share = |at: &Target| {
+            let fate = Fate::Endpoint(SocketAddr::new(at.address, at.port));
+            ((fate, at.masquerade), f64::from(at.weight) / sum)
+        };
+        targets.iter().map(share).collect()
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let targets = match self {

@@ -63,16 +63,7 @@ fn is_stale(renderer: &Renderer, chain: &str) -> bool {
 }
 
 fn renderer(family: Family) -> Renderer {
-    Renderer::new(Settings {
-        family,
-        only: None,
-        mark: 1 << 14,
-        random_fully: true,
-        localhost_node_ports: true,
-        drops_invalid: true,
-        invalid_counter: false,
-        localhost_counter: false,
-    })
+    Renderer::new(Settings::of(family))
 }
 
 fn render(renderer: &mut Renderer, cluster: &str) {

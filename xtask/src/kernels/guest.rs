@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::package::MODULES;
+use super::{copy, package::MODULES};
 use crate::{exec, summary::Summary};
 
 /// Seconds that a guest may run. Without hardware's help the verifier alone takes up to twenty.
@@ -65,7 +65,7 @@ fn run_once(folder: &Path, agent: &Path) -> Result<String> {
 pub(super) fn checks(kernel: &str, said: &str) -> Summary {
     let mut summary = Summary::default();
     let lines = said.lines().map(|line| line.trim_end_matches('\r'));
-    for line in lines.clone() {
+    for line in lines {
         if let Some(name) = line.strip_prefix("not ok ") {
             summary.fail(format!("Linux {kernel}: {name}"));
         } else if line.starts_with("ok ") {
@@ -78,8 +78,7 @@ pub(super) fn checks(kernel: &str, said: &str) -> Summary {
     if !summary.failed.is_empty() {
         eprintln!("{said}");
     }
-    let release = lines.clone().find(|line| line.starts_with("Linux "));
-    eprintln!("{}: {} checks passed", release.unwrap_or(kernel), summary.passed);
+    eprintln!("Linux {kernel}: {} checks passed", summary.passed);
     summary
 }
 
@@ -130,18 +129,7 @@ fn fill(system: &Path, kernel: &Path, agent: &Path) -> Result<()> {
 }
 
 fn which(program: &str) -> Result<PathBuf> {
-    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from);
-    let found = folders.into_iter().map(|folder| folder.join(program));
-    found
-        .into_iter()
-        .find(|path| path.is_file())
-        .with_context(|| format!("{program} is not installed"))
-}
-
-/// With its permissions.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    Ok(())
+    exec::find(program).with_context(|| format!("{program} is not installed"))
 }
 
 /// What the dynamic linker loads for a program.

@@ -4,7 +4,7 @@
 mod guest;
 mod package;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -61,6 +61,13 @@ pub(crate) fn all(agent: &Path, names: &[String]) -> Summary {
         }
     }
     summary
+}
+
+/// With its permissions.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
 }
 
 fn available() -> Result<()> {

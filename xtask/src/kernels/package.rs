@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::copy;
 use crate::{debian, exec};
 
 /// What the first process of a guest loads.
-pub(super) const MODULES: [&str; 6] = ["llc", "stp", "veth", "sch_ingress", "cls_bpf", "tun"];
+pub(super) const MODULES: [&str; 4] = ["veth", "sch_ingress", "cls_bpf", "tun"];
 /// The small kernel for virtual machines.
 const META: &str = "linux-image-cloud-amd64";
 /// Since 6.17 the kernel and its modules have packages of their own.
@@ -76,11 +77,6 @@ fn put(unpacked: &Path, folder: &Path) -> Result<()> {
 
 fn is_called(file: &Path, name: &str) -> bool {
     file.file_name() == Some(OsStr::new(name))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))?;
-    Ok(())
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -106,8 +106,9 @@ fn ends_at_own(flow: &Flow) -> Result<()> {
     }
 }
 
-/// Columns are two spaces or more apart; what follows a `#` is for readers.
-fn columns(line: &str) -> Vec<&str> {
+/// The columns of a row of any table of the tests: two spaces or more apart. What follows a `#` is for readers.
+#[must_use]
+pub fn columns(line: &str) -> Vec<&str> {
     let line = line.split('#').next().unwrap_or_default();
     let columns = line.split("  ").map(str::trim);
     columns.filter(|column| !column.is_empty()).collect()

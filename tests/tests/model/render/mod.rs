@@ -21,14 +21,10 @@ use proxy_agent::{
 /// As kube-proxy is set without flags, on a kernel that has all that it likes to have.
 fn settings(family: Family) -> Settings {
     Settings {
-        family,
-        only: None,
-        mark: 1 << 14,
         random_fully: false,
-        localhost_node_ports: true,
-        drops_invalid: true,
         invalid_counter: true,
         localhost_counter: true,
+        ..Settings::of(family)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use harness::flows::columns;
 use proxy_agent::model::{DetectLocal, NodeContext};
 
 use super::table::{check_on, node};
@@ -44,16 +45,8 @@ endpoints:
 /// Rows of `CLIENT  KIND OF ADDRESS` with one outcome for each Service: `both` endpoints or the `local` one.
 fn check_matrix(node: &NodeContext, matrix: &str) {
     let mut table = String::new();
-    let rows = matrix
-        .lines()
-        .map(str::trim)
-        .filter(|row| !row.is_empty() && !row.starts_with('#'));
-    for row in rows {
-        let columns: Vec<&str> = row
-            .split("  ")
-            .map(str::trim)
-            .filter(|at| !at.is_empty())
-            .collect();
+    let rows = matrix.lines().map(|row| (row, columns(row)));
+    for (row, columns) in rows.filter(|(_, columns)| !columns.is_empty()) {
         let [client, kind, outcomes @ ..] = &columns[..] else {
             panic!("{row}: no columns");
         };

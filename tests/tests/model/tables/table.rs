@@ -1,5 +1,6 @@
 //! A table of packets: who sends what to where, and where it ends up.
 
+use harness::flows::columns;
 use proxy_agent::model::{Desired, DetectLocal, NodeContext, compute};
 
 use super::cluster;
@@ -47,15 +48,10 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     /// Columns are two spaces or more apart; lines that are empty or start with `#` are none.
     fn parse(line: &'a str) -> Option<Self> {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+        let columns = columns(line);
+        if columns.is_empty() {
             return None;
         }
-        let columns: Vec<&str> = line
-            .split("  ")
-            .map(str::trim)
-            .filter(|at| !at.is_empty())
-            .collect();
         let [from, to, outcome] = columns[..] else {
             panic!("{line}: a row is FROM  TO  OUTCOME");
         };

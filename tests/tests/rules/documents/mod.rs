@@ -18,14 +18,12 @@ mod reader;
 mod row;
 mod ways;
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
+use crate::tracer::Shares;
 use harness::{
     bpf::in_own_netns,
-    rules::{Fate, Node, Packet, Rules},
+    rules::{Node, Packet, Rules},
 };
 use ipnet::IpNet;
 use proxy_agent::model::{Desired, Family};
@@ -55,9 +53,6 @@ struct Document {
     /// A pod on the node.
     pod: IpAddr,
 }
-
-/// Where packets end, whether their source is the node then, and what share of them does.
-type Shares = BTreeMap<(Fate, bool), f64>;
 
 impl Document {
     /// Holds each row, `CLIENT  DESTINATION  SHARES`, against the document's rules, the model, the rules that we write and the programs.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use harness::rules::{Fate, Packet};
+use harness::{
+    flows::columns,
+    rules::{Fate, Packet},
+};
 use proxy_agent::model::Protocol;
 
 use super::{Document, Shares};
@@ -17,15 +20,10 @@ impl Row {
     /// `pod  10.96.0.10:53/udp  1/2 10.0.0.1:53, 1/2 10.0.0.2:53 masqueraded`, or `rejected`, `dropped`, `untouched` in the last
     /// column. Empty lines and those that start with `#` are none.
     pub(super) fn parse(line: &str, document: &Document) -> Option<Self> {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+        let columns = columns(line);
+        if columns.is_empty() {
             return None;
         }
-        let columns: Vec<&str> = line
-            .split("  ")
-            .map(str::trim)
-            .filter(|at| !at.is_empty())
-            .collect();
         let [client, destination, ends] = columns[..] else {
             panic!("{line}: a row is CLIENT  DESTINATION  SHARES");
         };

@@ -44,18 +44,7 @@ pub(super) fn by_model(document: &Document, packet: &Packet) -> Shares {
         protocol: packet.protocol,
         node: document.node.addresses.clone().into(),
     };
-    let targets = match tracer::trace(&document.desired, &packet) {
-        tracer::Outcome::Forward(targets) => targets,
-        tracer::Outcome::Reject => return [((Fate::Rejected, false), 1.0)].into(),
-        tracer::Outcome::Drop => return [((Fate::Dropped, false), 1.0)].into(),
-        tracer::Outcome::NoMatch => return [((Fate::Untouched, false), 1.0)].into(),
-    };
-    let sum: f64 = targets.iter().map(|at| f64::from(at.weight)).sum();
-    let share = |at: &tracer::Target| {
-        let fate = Fate::Endpoint(SocketAddr::new(at.address, at.port));
-        ((fate, at.masquerade), f64::from(at.weight) / sum)
-    };
-    targets.iter().map(share).collect()
+    tracer::trace(&document.desired, &packet).shares()
 }
 
 /// The programs of a node, loaded into the kernel.
