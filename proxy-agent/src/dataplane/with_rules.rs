@@ -1,6 +1,8 @@
 //! Programs, and iptables rules for what they do not serve. Where there is nothing of that, rules of kube-proxy's that somebody has left are
 //! taken away: they would cost every packet, and serve what was there when they were written.
 
+use std::time::{Duration, Instant};
+
 use super::{
     Applied, ApplyError, Dataplane, Status,
     bpf::BpfDataplane,
@@ -17,11 +19,16 @@ const OF_RULES: Protocol = Protocol::Sctp;
 /// What [`Status::unserved`] calls it.
 const UNSERVED: &str = "sctp";
 
+/// Time between two looks at whether netfilter still carries connections.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// The programs, and the rules beside them.
 pub struct ProgramsWithRules {
     programs: BpfDataplane,
     options: iptables::Options,
     rules: Option<IptablesDataplane>,
+    /// When it is looked again whether netfilter still carries connections of Services.
+    next_look: Option<Instant>,
     facts: NodeFacts,
 }
 
@@ -33,6 +40,7 @@ impl ProgramsWithRules {
             programs,
             options: options.beside_programs(OF_RULES),
             rules: None,
+            next_look: None,
             facts: NodeFacts::default(),
         }
     }
@@ -40,15 +48,38 @@ impl ProgramsWithRules {
     fn write_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
         if !desired.frontends.keys().any(is_of_rules) {
             self.rules = None;
-            iptables::make_way();
-            return Ok(Applied::default());
+            return Ok(self.make_way());
         }
+        self.next_look = None;
         if self.rules.is_none() {
             self.rules = self.start();
         }
         match &mut self.rules {
             Some(rules) => rules.apply_all(desired),
             None => Ok(Applied::default()),
+        }
+    }
+
+    fn make_way(&mut self) -> Applied {
+        let again_in = iptables::make_way().then_some(LOOK);
+        self.next_look = again_in.map(|again| Instant::now() + again);
+        Applied {
+            again_in,
+            ..Applied::default()
+        }
+    }
+
+    /// What is left of other rules' time.
+    fn look_again(&mut self) -> Applied {
+        let Some(due) = self.next_look else {
+            return Applied::default();
+        };
+        match due.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Applied {
+                again_in: Some(left),
+                ..Applied::default()
+            },
+            _ => self.make_way(),
         }
     }
 
@@ -70,7 +101,7 @@ impl ProgramsWithRules {
             Some(rules) if !has_changed => rules.apply_delta(desired, delta),
             Some(_) => self.write_all(desired),
             None if has_changed || delta.node => self.write_all(desired),
-            None => Ok(Applied::default()),
+            None => Ok(self.look_again()),
         }
     }
 }

@@ -8,8 +8,6 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::server::{self, Shared};
-
 /// Size of one write.
 const BLOCK: usize = 64 * 1024;
 
@@ -59,11 +57,11 @@ fn block(number: u64) -> Vec<u8> {
 }
 
 /// Collects a whole block before it answers, so that the way back is 64 KiB writes too.
-pub(super) fn echo(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
+pub(super) fn echo(mut stream: TcpStream) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     let mut filled = 0;
     loop {
-        let length = server::read(shared, &mut stream, &mut block[filled..])?;
+        let length = stream.read(&mut block[filled..])?;
         filled += length;
         if length == 0 || filled == BLOCK {
             stream.write_all(&block[..filled])?;

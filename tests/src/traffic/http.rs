@@ -6,10 +6,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use super::{
-    Answer, Client,
-    server::{self, Shared},
-};
+use super::{Answer, Client, server::Shared};
 
 /// A page that was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +58,7 @@ pub(super) fn serve(shared: &Shared, mut stream: TcpStream, client: SocketAddr) 
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        let length = server::read(shared, &mut stream, &mut buffer)?;
+        let length = stream.read(&mut buffer)?;
         if length == 0 {
             return Ok(());
         }

@@ -1,10 +1,11 @@
 //! Servers: threads that end when their owner drops them.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     role: Role,
     ended: AtomicBool,
     pub(super) served: AtomicUsize,
+    /// By number. Whoever waits for a client is woken by the end of its stream, not by a clock: there may be thousands.
+    streams: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 impl Server {
@@ -64,6 +67,7 @@ impl Server {
             role,
             ended: AtomicBool::new(false),
             served: AtomicUsize::new(0),
+            streams: Mutex::default(),
         });
         let context = || format!("{name} cannot listen on {protocol} {address}");
         let own = Arc::clone(&shared);
@@ -99,12 +103,20 @@ impl Drop for Server {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        for stream in self.shared.streams().values() {
+            // Its client may have gone.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 
 impl Shared {
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<usize, TcpStream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn answer(&self, client: SocketAddr, line: &str) -> String {
@@ -116,10 +128,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.ended() {
         wait_for_client(listener);
         while let Ok((stream, client)) = listener.accept() {
-            shared.served.fetch_add(1, Ordering::Relaxed);
+            let number = shared.served.fetch_add(1, Ordering::Relaxed);
             let shared = Arc::clone(shared);
             // A connection that breaks is the client's to notice.
-            thread::spawn(move || serve(&shared, stream, client));
+            thread::spawn(move || serve_until_its_end(&shared, stream, (number, client)));
         }
     }
 }
@@ -134,13 +146,26 @@ fn wait_for_client(listener: &TcpListener) {
     let _ = poll(&mut files, timeout);
 }
 
+fn serve_until_its_end(
+    shared: &Shared,
+    stream: TcpStream,
+    (number, client): (usize, SocketAddr),
+) -> io::Result<()> {
+    shared.streams().insert(number, stream.try_clone()?);
+    if shared.ended() {
+        return Ok(());
+    }
+    let served = serve(shared, stream, client);
+    shared.streams().remove(&number);
+    served
+}
+
 fn serve(shared: &Shared, stream: TcpStream, client: SocketAddr) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TICK))?;
     match shared.role {
         Role::WhoAmI => answer_lines(shared, stream, client),
-        Role::Echo => bulk::echo(shared, stream),
+        Role::Echo => bulk::echo(stream),
         Role::Http => http::serve(shared, stream, client),
     }
 }
@@ -149,7 +174,7 @@ fn answer_lines(shared: &Shared, mut stream: TcpStream, client: SocketAddr) -> i
     let mut pending = Vec::new();
     let mut buffer = [0; 2048];
     loop {
-        let length = read(shared, &mut stream, &mut buffer)?;
+        let length = stream.read(&mut buffer)?;
         if length == 0 {
             return Ok(());
         }
@@ -158,20 +183,6 @@ fn answer_lines(shared: &Shared, mut stream: TcpStream, client: SocketAddr) -> i
             let line: Vec<u8> = pending.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             stream.write_all(format!("{}\n", shared.answer(client, line.trim_end())).as_bytes())?;
-        }
-    }
-}
-
-/// Reads what there is; 0 at the end of the stream or of the server.
-pub(super) fn read(shared: &Shared, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(buffer) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                if shared.ended() {
-                    return Ok(0);
-                }
-            }
-            result => return result,
         }
     }
 }

@@ -45,14 +45,14 @@ impl<'w> Scene<'w> {
     /// From a pod at the cluster IP and from outside at the node port, which is masqueraded: a thousand by TCP, some by UDP.
     fn crowd(&self) -> Crowd {
         let mut crowd = Crowd::default();
-        let [one, _] = &self.world.topology.nodes;
+        let [one, two] = &self.world.topology.nodes;
         for (Variant { protocol, .. }, service) in &self.services {
             let pod = Client::new(&one.pods[2].ns);
             crowd
                 .join(&pod, *protocol, service.vip(), many(*protocol))
                 .unwrap();
             let outside = Client::new(&self.world.topology.client.ns);
-            let node_port = service.node_port(&one.host);
+            let node_port = service.node_port(&two.host);
             crowd
                 .join(&outside, *protocol, node_port, many(*protocol))
                 .unwrap();
@@ -61,11 +61,11 @@ impl<'w> Scene<'w> {
     }
 
     fn strangers(&self) -> [Strangers; 2] {
-        let [one, _] = &self.world.topology.nodes;
+        let [one, two] = &self.world.topology.nodes;
         let each = |target: fn(&Published<'_>, &harness::topology::Host) -> SocketAddr| {
             let services = self.services.iter();
             services
-                .map(|(variant, service)| (variant.protocol, target(service, &one.host)))
+                .map(|(variant, service)| (variant.protocol, target(service, &two.host)))
                 .collect()
         };
         [

@@ -19,8 +19,11 @@ use super::{
 pub(super) const TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 /// kubelet's canary: where it is, kubelet's chains are kubelet's.
 const KUBELET_CANARY: &str = "KUBE-KUBELET-CANARY";
-/// kube-proxy's chains beside those of Services.
-const OWN: [&str; 8] = [
+/// Ours, which nothing jumps to. Without any rule that asks conntrack the kernel ends it in the network namespace, and forgets what it
+/// carries.
+pub(super) const CONNTRACK: &str = "KUBE-PORTAL-CONNTRACK";
+/// kube-proxy's chains beside those of Services, and ours.
+const OWN: [&str; 9] = [
     SERVICES,
     EXTERNAL_SERVICES,
     NODE_PORTS,
@@ -29,6 +32,7 @@ const OWN: [&str; 8] = [
     FORWARD,
     PROXY_FIREWALL,
     CANARY,
+    CONNTRACK,
 ];
 
 /// All tables of one family.
@@ -87,19 +91,19 @@ impl Tables {
         jumps.filter(move |jump| !self.table(name).has_rule(jump.from, &rule(jump)))
     }
 
-    /// For `iptables-restore`: takes away every rule and chain of kube-proxy's but the `needed` one, and of kubelet's where there is no
-    /// kubelet.
-    pub(super) fn removal(&self, needed: Option<&str>) -> String {
+    /// For `iptables-restore`: takes away every rule and chain of kube-proxy's but the `needed` ones, and of kubelet's where there is
+    /// no kubelet.
+    pub(super) fn removal(&self, needed: &[&str]) -> String {
         let has_kubelet = self.mangle.chains.contains_key(KUBELET_CANARY);
         let mut text = String::new();
         for name in TABLES {
             let table = self.table(name);
             let jumps = JUMPS.iter().chain(KUBELET_JUMPS.iter().filter(|_| !has_kubelet));
             let jumps = jumps.filter(|jump| jump.table == name && table.has_rule(jump.from, &rule(jump)));
-            let jumps = jumps.filter(|jump| needed != Some(jump.to));
+            let jumps = jumps.filter(|jump| !needed.contains(&jump.to));
             let is_own = |chain: &&String| {
                 let chain = chain.as_str();
-                let is_proxys = OWN.contains(&chain) && needed != Some(chain);
+                let is_proxys = OWN.contains(&chain) && !needed.contains(&chain);
                 is_proxys || is_service_chain(chain) || (chain == KUBELET_FIREWALL && !has_kubelet)
             };
             let chains: Vec<_> = table.chains.keys().filter(is_own).collect();
@@ -116,6 +120,17 @@ impl Tables {
             text += &section(name, &lines);
         }
         text
+    }
+
+    /// For `iptables-restore`: has conntrack go on without other rules.
+    pub(super) fn hold(&self) -> String {
+        if self.filter.chains.contains_key(CONNTRACK) {
+            return String::new();
+        }
+        section(
+            "filter",
+            &format!(":{CONNTRACK} - [0:0]\n-A {CONNTRACK} -m conntrack --ctstate NEW -j RETURN\n"),
+        )
     }
 
     fn table(&self, name: &str) -> &Saved {
@@ -230,14 +245,14 @@ mod tests {
             ..Tables::default()
         };
         assert_eq!(
-            tables.removal(None),
+            tables.removal(&[]),
             "*nat\n:KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]\n:KUBE-SERVICES - [0:0]\n\
              -D PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n\
              -X KUBE-SEP-AAAAAAAAAAAAAAAA\n-X KUBE-SERVICES\nCOMMIT\n\
              *filter\n:KUBE-FIREWALL - [0:0]\n-D INPUT -j KUBE-FIREWALL\n-X KUBE-FIREWALL\nCOMMIT\n"
         );
         tables.mangle = Saved::parse(":KUBE-KUBELET-CANARY - [0:0]\n");
-        assert!(!tables.removal(None).contains("KUBE-FIREWALL"), "it is kubelet's");
+        assert!(!tables.removal(&[]).contains("KUBE-FIREWALL"), "it is kubelet's");
     }
 
     #[test]
@@ -250,9 +265,9 @@ mod tests {
             ..Tables::default()
         };
         assert_eq!(
-            tables.removal(Some(FORWARD)),
+            tables.removal(&[FORWARD]),
             "*filter\n:KUBE-SERVICES - [0:0]\n-X KUBE-SERVICES\nCOMMIT\n"
         );
-        assert!(tables.removal(None).contains("-X KUBE-FORWARD"));
+        assert!(tables.removal(&[]).contains("-X KUBE-FORWARD"));
     }
 }
