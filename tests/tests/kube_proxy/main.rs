@@ -4,6 +4,7 @@
 
 mod cluster;
 mod dice;
+mod handover;
 mod marker;
 mod random;
 mod rules;

@@ -75,7 +75,7 @@ impl Twins {
             marker: Marker::default(),
         };
         twins.write(&twins.marker.creation())?;
-        twins.add_node()?;
+        twins.write(&node_of(&twins.topologies[0].nodes[0].host))?;
         twins.hint()?;
         Ok(twins)
     }
@@ -152,16 +152,6 @@ impl Twins {
         node
     }
 
-    fn add_node(&self) -> Result<()> {
-        let host = &self.topologies[0].nodes[0].host;
-        let addresses = Family::ALL.map(|family| json!({"type": "InternalIP", "address": host.ip(family)}));
-        let node = Self::node(None);
-        self.write(&[
-            Write::Apply(node.clone()),
-            Write::Status(node, json!({"addresses": addresses})),
-        ])
-    }
-
     /// Of the two worlds of rules the agent takes the one with kubelet's hint; kube-proxy gets the same by its PATH.
     fn hint(&self) -> Result<()> {
         for topology in &self.topologies {
@@ -181,6 +171,16 @@ impl Twins {
         }
         Ok(rules)
     }
+}
+
+/// The Node object of this machine, with its addresses.
+pub(crate) fn node_of(host: &Host) -> [Write; 2] {
+    let addresses = Family::ALL.map(|family| json!({"type": "InternalIP", "address": host.ip(family)}));
+    let node = Twins::node(None);
+    [
+        Write::Apply(node.clone()),
+        Write::Status(node, json!({"addresses": addresses})),
+    ]
 }
 
 /// In its last pass over IPv4.
