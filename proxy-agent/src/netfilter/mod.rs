@@ -6,6 +6,7 @@
 //!
 //! Rules of netfilter cost every packet of the node, those of conntrack most of all, so there is none where the policy is ACCEPT.
 
+pub mod conntrack_settings;
 pub(crate) mod iptables;
 mod rules;
 

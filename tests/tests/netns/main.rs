@@ -60,6 +60,7 @@ mod bridge;
 mod cleanup;
 mod cni_masquerade;
 mod cold_neighbour;
+mod conntrack_settings;
 mod drift;
 mod flows;
 mod foreign_note;
