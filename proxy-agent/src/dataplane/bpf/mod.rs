@@ -191,6 +191,7 @@ impl Dataplane for BpfDataplane {
         Status {
             unserved: self.writer.unserved(),
             maps: self.writer.maps.uses(self.options.sizes),
+            rules: None,
         }
     }
 }

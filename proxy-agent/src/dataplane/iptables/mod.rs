@@ -9,6 +9,7 @@ mod backend;
 mod cleanup;
 mod conntrack;
 mod family;
+mod figures;
 pub mod render;
 mod saved;
 mod tables;
@@ -17,7 +18,7 @@ use std::{fs, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::cleanup::cleanup;
+pub use self::{cleanup::cleanup, figures::Figures};
 use self::{
     family::Rules,
     render::{Renderer, Settings},
@@ -183,6 +184,11 @@ impl Dataplane for IptablesDataplane {
     }
 
     fn status(&self) -> Status {
-        Status::default()
+        let mut figures = Figures::default();
+        self.rules.iter().for_each(|rules| figures += rules.figures());
+        Status {
+            rules: Some(figures),
+            ..Status::default()
+        }
     }
 }
