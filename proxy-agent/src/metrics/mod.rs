@@ -93,6 +93,14 @@ impl Metrics {
         set(&series.partial_restore_failures, partial);
     }
 
+    /// So many packets were dropped by iptables rules since they were made because they belong to no connection, and so many accepted
+    /// at a node port of a loopback address.
+    pub fn set_counted(&self, dropped_invalid: u64, accepted_localhost: u64) {
+        let series = self.series();
+        set(&series.dropped_invalid, dropped_invalid);
+        set(&series.accepted_localhost, accepted_localhost);
+    }
+
     /// So many claims to frontends went to another Service port at present.
     pub fn set_refused(&self, claims: usize) {
         self.series().frontends_refused.set(signed(claims));

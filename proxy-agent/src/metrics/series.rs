@@ -38,6 +38,8 @@ pub(super) struct Series {
     pub(super) rules_last: Family<Labels, Gauge>,
     pub(super) restore_failures: Counter,
     pub(super) partial_restore_failures: Counter,
+    pub(super) dropped_invalid: Counter,
+    pub(super) accepted_localhost: Counter,
 }
 
 impl Default for Series {
@@ -62,6 +64,8 @@ impl Default for Series {
             rules_last: Family::default(),
             restore_failures: Counter::default(),
             partial_restore_failures: Counter::default(),
+            dropped_invalid: Counter::default(),
+            accepted_localhost: Counter::default(),
         };
         series.begin();
         series
@@ -84,6 +88,7 @@ impl Series {
         self.register_dataplane(registry);
         self.register_sync(registry);
         self.register_rules(registry);
+        self.register_counted(registry);
     }
 
     fn register_sources(&self, registry: &mut Registry) {
@@ -210,6 +215,21 @@ impl Series {
             "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures",
             "Failures of iptables-restore to write what had changed, after which everything is written",
             &self.partial_restore_failures,
+        );
+    }
+
+    fn register_counted(&self, registry: &mut Registry) {
+        add(
+            registry,
+            "kubeproxy_iptables_ct_state_invalid_dropped_packets",
+            "Packets that rules have dropped because they belong to no connection",
+            &self.dropped_invalid,
+        );
+        add(
+            registry,
+            "kubeproxy_iptables_localhost_nodeports_accepted_packets",
+            "Packets that rules have accepted at node ports of loopback addresses",
+            &self.accepted_localhost,
         );
     }
 }

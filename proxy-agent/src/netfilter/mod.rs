@@ -8,6 +8,8 @@
 
 pub mod conntrack_settings;
 pub(crate) mod iptables;
+pub(crate) mod nfacct;
+pub(crate) mod nfnetlink;
 mod rules;
 
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};

@@ -89,6 +89,7 @@ mod port_reuse;
 mod reload;
 mod rendered_rules;
 mod restart;
+mod rule_counters;
 mod rule_metrics;
 mod same_source_port;
 mod service_deleted;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::backend;
+use super::{backend, counters};
 use crate::netfilter::iptables;
 
 /// In both worlds of both families. What others have made stays.
@@ -25,5 +25,6 @@ pub fn cleanup() -> Result<()> {
             Err(error) => eprintln!("not looked at: {error}"),
         }
     }
+    counters::remove();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    backend,
+    backend, counters,
     figures::Figures,
     render::{Extent, Renderer, names::CANARY},
     tables::TABLES,
@@ -97,6 +97,8 @@ impl Rules {
     }
 
     fn write_all(&mut self) -> Result<Applied, IptablesError> {
+        // Rules count nothing where none can be made, and where they can, a rule without its counter is refused.
+        drop(counters::again());
         let tables = backend::tables(&self.backend)?;
         let stale = tables.stale(&self.renderer);
         let mut text = self.renderer.text(Extent::Full, &stale);

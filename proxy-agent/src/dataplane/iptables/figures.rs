@@ -15,6 +15,17 @@ pub struct Figures {
     pub failures: u64,
     /// How often of these with the changes alone, so that everything had to be written next.
     pub partial_failures: u64,
+    /// What rules have counted, in both families together.
+    pub counted: Counted,
+}
+
+/// Packets that rules have counted, none if the kernel has no nfacct.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Dropped, because they belong to no connection.
+    pub dropped_invalid: u64,
+    /// Accepted at a node port of a loopback address.
+    pub accepted_localhost: u64,
 }
 
 impl Figures {

@@ -8,6 +8,7 @@
 mod backend;
 mod cleanup;
 mod conntrack;
+mod counters;
 mod family;
 mod figures;
 pub mod render;
@@ -18,7 +19,10 @@ use std::{fs, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::{cleanup::cleanup, figures::Figures};
+pub use self::{
+    cleanup::cleanup,
+    figures::{Counted, Figures},
+};
 use self::{
     family::Rules,
     render::{Renderer, Settings},
@@ -113,11 +117,14 @@ fn of_family(family: Family, options: Options) -> Result<Rules> {
     // A kernel without the family, or without its NAT, says so here and not at every pass.
     backend.save("nat")?;
     tracing::info!(?family, version, "iptables");
+    let counts = counters::make(&backend);
     let settings = Settings {
         mark: options.mark,
         random_fully: backend::knows_random_fully(&version),
         localhost_node_ports: options.localhost_node_ports,
         drops_invalid: fs::read_to_string(TCP_BE_LIBERAL).is_ok_and(|text| text.trim() == "0"),
+        invalid_counter: counts,
+        localhost_counter: counts,
         ..Settings::of(family)
     };
     Ok(Rules::new(family, backend, Renderer::new(settings)))
@@ -184,7 +191,10 @@ impl Dataplane for IptablesDataplane {
     }
 
     fn status(&self) -> Status {
-        let mut figures = Figures::default();
+        let mut figures = Figures {
+            counted: counters::counted(),
+            ..Figures::default()
+        };
         self.rules.iter().for_each(|rules| figures += rules.figures());
         Status {
             rules: Some(figures),

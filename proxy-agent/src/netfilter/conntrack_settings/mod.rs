@@ -198,14 +198,16 @@ impl Sysctl {
         if number(path) == Some(self.value) {
             return Ok(());
         }
-        tracing::info!(path = %path.display(), value = self.value, "setting of conntrack");
-        put(path, self.value).map_err(|source| SettingError::Write {
+        let written = put(path, self.value).map_err(|source| SettingError::Write {
             path: path.to_owned(),
             value: self.value,
             flag: self.flag,
             field: self.field,
             off: self.off,
             source,
+        });
+        written.inspect(|()| {
+            tracing::info!(path = %path.display(), value = self.value, "conntrack is set");
         })
     }
 }

@@ -249,11 +249,14 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
             last,
             failures,
             partial_failures,
+            counted,
         }) = rules
         {
             self.metrics.set_rules("filter", rules.filter, last.filter);
             self.metrics.set_rules("nat", rules.nat, last.nat);
             self.metrics.set_restore_failures(failures, partial_failures);
+            self.metrics
+                .set_counted(counted.dropped_invalid, counted.accepted_localhost);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Event, Now, Runner};
 use crate::{
     dataplane::{
         Applied, ApplyError, Dataplane, Status,
-        iptables::{Figures, render::RuleCounts},
+        iptables::{Counted, Figures, render::RuleCounts},
     },
     metrics::Metrics,
     model::{ClusterEvent, Delta, Desired, NodeContext, Object, ObjectKind, samples},
@@ -309,6 +309,10 @@ fn how_many_rules_there_are_and_how_often_they_could_not_be_written_is_told_afte
         last: counts(3, 4),
         failures: 6,
         partial_failures: 5,
+        counted: Counted {
+            dropped_invalid: 7,
+            accepted_localhost: 8,
+        },
     };
     scene.add_service();
     scene.wait(INTERVALS.min);
@@ -321,6 +325,8 @@ fn how_many_rules_there_are_and_how_often_they_could_not_be_written_is_told_afte
             "kubeproxy_sync_proxy_rules_iptables_last{table=\"nat\"} 4",
             "kubeproxy_sync_proxy_rules_iptables_restore_failures_total 6",
             "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total 5",
+            "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 7",
+            "kubeproxy_iptables_localhost_nodeports_accepted_packets_total 8",
         ],
     );
 }

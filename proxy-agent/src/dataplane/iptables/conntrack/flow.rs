@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rtnetlink::packet_core::{NlaBuffer, NlasIterator};
+use crate::netfilter::nfnetlink::{each, find};
 
 /// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`, `CTA_ZONE`.
 pub(super) const TUPLE_ORIG: u16 = 1;
@@ -89,33 +89,10 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-fn each(attributes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
-    // What cannot be read ends the walk, and the entry is none of ours then.
-    NlasIterator::new(attributes).map_while(Result::ok)
-}
-
-fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    each(attributes)
-        .find(|attribute| attribute.kind() == kind)
-        .map(|attribute| {
-            let attribute: NlaBuffer<&[u8]> = attribute;
-            let length = usize::from(attribute.length());
-            &attribute.into_inner()[4..length]
-        })
-}
-
-/// An attribute with its padding. A nested one carries `NLA_F_NESTED`.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netfilter::nfnetlink::attribute;
 
     const NESTED: u16 = 1 << 15;
 
