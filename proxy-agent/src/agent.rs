@@ -21,7 +21,7 @@ use crate::{
     },
     explain::explain,
     metrics::{self, Metrics},
-    netfilter,
+    netfilter::{self, conntrack_settings},
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
     sync::{Event, Runner},
@@ -39,6 +39,9 @@ pub async fn run(config: Run) -> Result<()> {
     // While the kernel verifies the programs, the objects come.
     let source = tokio::spawn(source.run(context.name.clone(), metrics.clone(), source_events));
     let (mode, bpf, rules) = (config.mode(), Options::from(&config), config.iptables());
+    let conntrack = config.conntrack();
+    // Before the rules, which depend on what conntrack takes for INVALID.
+    task::spawn_blocking(move || conntrack_settings::apply(&conntrack)).await?;
     let (dataplane, has_programs) = task::spawn_blocking(move || dataplane(mode, bpf, rules)).await??;
     let loaded = if has_programs {
         "programs loaded"

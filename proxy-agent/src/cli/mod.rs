@@ -3,6 +3,7 @@
 mod allocator;
 pub mod cleanup;
 pub mod config;
+pub mod conntrack;
 pub mod inspect;
 mod metrics;
 pub mod node;

@@ -15,6 +15,7 @@ use clap::{ArgAction, ArgGroup, Args, ValueEnum};
 use super::{
     Pins, allocator,
     config::Config,
+    conntrack::ConntrackFlags,
     metrics::BindAddress,
     node::NodeFlags,
     telemetry::{self, LogFormat},
@@ -30,6 +31,7 @@ use crate::{
         iptables,
     },
     model::NodeContext,
+    netfilter::conntrack_settings,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
 };
@@ -78,6 +80,9 @@ pub struct Run {
 
     #[command(flatten)]
     node: NodeFlags,
+
+    #[command(flatten)]
+    conntrack: ConntrackFlags,
 
     /// What carries the traffic.
     #[arg(long, value_enum, default_value_t)]
@@ -263,6 +268,13 @@ impl Run {
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// How conntrack is to be set.
+    #[must_use]
+    pub fn conntrack(&self) -> conntrack_settings::Settings {
+        let flags = || self.conntrack.settings();
+        self.configured.as_ref().map_or_else(flags, Config::conntrack)
     }
 
     /// How iptables rules are set up.

@@ -76,6 +76,8 @@ pub struct Status {
     pub unserved: BTreeMap<&'static str, usize>,
     /// How full the tables are.
     pub maps: Vec<MapUse>,
+    /// What is to be told of iptables rules, if those carry the traffic.
+    pub rules: Option<iptables::Figures>,
 }
 
 /// How full a table is.

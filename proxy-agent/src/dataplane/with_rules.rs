@@ -146,8 +146,9 @@ impl Dataplane for ProgramsWithRules {
 
     fn status(&self) -> Status {
         let mut status = self.programs.status();
-        if self.rules.is_some() {
+        if let Some(rules) = &self.rules {
             status.unserved.insert(UNSERVED, 0);
+            status.rules = rules.status().rules;
         }
         status
     }

@@ -3,11 +3,11 @@
 //! Whoever knows a number tells [`Metrics`]; [`serve`] answers with all of them. `docs/metrics.md` explains each.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus_client::{encoding::text, registry::Registry};
+use prometheus_client::{encoding::text, metrics::counter::Counter, registry::Registry};
 
 use self::series::{Labels, Series};
 use crate::model::ObjectKind;
@@ -79,6 +79,28 @@ impl Metrics {
         series.map_size.get_or_create(&of_map).set(size.into());
     }
 
+    /// So many iptables rules are in this table at present, of which so many were written the last time.
+    pub fn set_rules(&self, table: &str, rules: usize, last: usize) {
+        let (series, of_table) = (self.series(), label("table", table));
+        series.rules.get_or_create(&of_table).set(signed(rules));
+        series.rules_last.get_or_create(&of_table).set(signed(last));
+    }
+
+    /// So often iptables rules could not be written since the start, and so often of that changes alone.
+    pub fn set_restore_failures(&self, all: u64, partial: u64) {
+        let series = self.series();
+        set(&series.restore_failures, all);
+        set(&series.partial_restore_failures, partial);
+    }
+
+    /// So many packets were dropped by iptables rules since they were made because they belong to no connection, and so many accepted
+    /// at a node port of a loopback address.
+    pub fn set_counted(&self, dropped_invalid: u64, accepted_localhost: u64) {
+        let series = self.series();
+        set(&series.dropped_invalid, dropped_invalid);
+        set(&series.accepted_localhost, accepted_localhost);
+    }
+
     /// So many claims to frontends went to another Service port at present.
     pub fn set_refused(&self, claims: usize) {
         self.series().frontends_refused.set(signed(claims));
@@ -135,6 +157,11 @@ fn of_kind(kind: ObjectKind) -> Labels {
 
 fn label(name: &'static str, value: &str) -> Labels {
     [(name, value.to_owned())]
+}
+
+/// Of what somebody else counts.
+fn set(counter: &Counter, count: u64) {
+    counter.inner().store(count, Ordering::Relaxed);
 }
 
 fn signed(count: usize) -> i64 {

@@ -34,6 +34,12 @@ pub(super) struct Series {
     pub(super) sync_last: Gauge<f64, AtomicU64>,
     pub(super) sync_failures: Counter,
     pub(super) map_entries_repaired: Counter,
+    pub(super) rules: Family<Labels, Gauge>,
+    pub(super) rules_last: Family<Labels, Gauge>,
+    pub(super) restore_failures: Counter,
+    pub(super) partial_restore_failures: Counter,
+    pub(super) dropped_invalid: Counter,
+    pub(super) accepted_localhost: Counter,
 }
 
 impl Default for Series {
@@ -54,6 +60,12 @@ impl Default for Series {
             sync_last: Gauge::default(),
             sync_failures: Counter::default(),
             map_entries_repaired: Counter::default(),
+            rules: Family::default(),
+            rules_last: Family::default(),
+            restore_failures: Counter::default(),
+            partial_restore_failures: Counter::default(),
+            dropped_invalid: Counter::default(),
+            accepted_localhost: Counter::default(),
         };
         series.begin();
         series
@@ -75,6 +87,8 @@ impl Series {
         self.register_sources(registry);
         self.register_dataplane(registry);
         self.register_sync(registry);
+        self.register_rules(registry);
+        self.register_counted(registry);
     }
 
     fn register_sources(&self, registry: &mut Registry) {
@@ -173,6 +187,49 @@ impl Series {
             "kubeportal_sync_failures",
             "Passes that failed",
             &self.sync_failures,
+        );
+    }
+
+    /// The first is a gauge, though its name ends as counters' do: kube-proxy's is so.
+    fn register_rules(&self, registry: &mut Registry) {
+        add(
+            registry,
+            "kubeproxy_sync_proxy_rules_iptables_total",
+            "iptables rules in the table",
+            &self.rules,
+        );
+        add(
+            registry,
+            "kubeproxy_sync_proxy_rules_iptables_last",
+            "iptables rules of the table that the last pass wrote",
+            &self.rules_last,
+        );
+        add(
+            registry,
+            "kubeproxy_sync_proxy_rules_iptables_restore_failures",
+            "Failures of iptables-restore",
+            &self.restore_failures,
+        );
+        add(
+            registry,
+            "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures",
+            "Failures of iptables-restore to write what had changed, after which everything is written",
+            &self.partial_restore_failures,
+        );
+    }
+
+    fn register_counted(&self, registry: &mut Registry) {
+        add(
+            registry,
+            "kubeproxy_iptables_ct_state_invalid_dropped_packets",
+            "Packets that rules have dropped because they belong to no connection",
+            &self.dropped_invalid,
+        );
+        add(
+            registry,
+            "kubeproxy_iptables_localhost_nodeports_accepted_packets",
+            "Packets that rules have accepted at node ports of loopback addresses",
+            &self.accepted_localhost,
         );
     }
 }

@@ -131,6 +131,12 @@ impl Backend {
                 .is_ok()
     }
 
+    /// Whether rules may have a match of this name.
+    pub(crate) fn knows_match(&self, name: &str) -> bool {
+        let mut command = Command::new(self.program);
+        self.output(command.args(["-m", name, "--help"]), "").is_ok()
+    }
+
     /// What `--version` says.
     pub(crate) fn version(&self) -> Result<String, IptablesError> {
         self.output(Command::new(self.program).arg("--version"), "")

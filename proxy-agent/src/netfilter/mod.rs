@@ -7,7 +7,10 @@
 //! Rules of netfilter cost every packet of the node, those of conntrack most of all, so there is none where the policy is ACCEPT.
 
 pub(crate) mod conntrack;
+pub mod conntrack_settings;
 pub(crate) mod iptables;
+pub(crate) mod nfacct;
+pub(crate) mod nfnetlink;
 mod rules;
 
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};

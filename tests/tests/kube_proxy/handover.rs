@@ -103,18 +103,16 @@ impl Scene {
         agent
     }
 
-    /// In either world of rules.
     fn has_rules(&self) -> Result<bool> {
-        let mut has = false;
-        for world in [Iptables::Nft, Iptables::Legacy]
-            .into_iter()
-            .filter(|world| world.is_installed())
-        {
-            for family in Family::ALL {
-                has |= world.save(&self.node().ns, family)?.contains("KUBE-SERVICES");
-            }
-        }
-        Ok(has)
+        let rules = Family::ALL.map(|family| self.rules(family));
+        Ok(rules.into_iter().collect::<Result<String>>()?.contains("KUBE-SERVICES"))
+    }
+
+    /// Of both worlds.
+    fn rules(&self, family: Family) -> Result<String> {
+        let worlds = [Iptables::Nft, Iptables::Legacy].into_iter();
+        let installed = worlds.filter(|world| world.is_installed());
+        installed.map(|world| world.save(&self.node().ns, family)).collect()
     }
 
     /// By protocol: from a pod at the cluster IPs, and from outside at the node ports.

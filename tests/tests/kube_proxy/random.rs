@@ -3,9 +3,8 @@
 //! [`CLUSTERS`] clusters, a namespace each, live in one API server at a time and are compared at once: after they are created, and
 //! [`CHANGES`] times after each of them has changed. With [`WORLDS`] such worlds these are 200 clusters with 20 changes each.
 //!
-//! Every chain of every table has to be the same, in both families; only kube-proxy's nfacct counters are left out, which we do
-//! not have. What clusters here do not have, because kube-proxy itself is
-//! not sure about it or means something else than we do:
+//! Every chain of every table has to be the same, in both families. What clusters here do not have, because kube-proxy
+//! itself is not sure about it or means something else than we do:
 //! - an address and port that two Services claim, and endpoints that two slices of a Service claim: kube-proxy takes the one that
 //!   comes first in a hash map;
 //! - an address that a Service names twice, as external and as load balancer's IP: kube-proxy writes both rules, of which the

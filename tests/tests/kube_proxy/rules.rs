@@ -28,7 +28,7 @@ impl Rules {
             } else if let Some((chain, rule)) = line.strip_prefix("-A ").and_then(|line| line.split_once(' '))
             {
                 let rules = self.0.entry(format!("{family} {table} {chain}")).or_default();
-                rules.extend(without_counters(rule));
+                rules.push(rule.to_owned());
             }
         }
         let is_shared = |chain: &String| SHARED.iter().any(|shared| chain.ends_with(&format!(" {shared}")));
@@ -75,16 +75,6 @@ impl Rules {
         }
         text
     }
-}
-
-/// The rule without the counters of nfacct, which kube-proxy has where the kernel has them; nothing if it does nothing but count.
-fn without_counters(rule: &str) -> Option<String> {
-    let Some((before, counter)) = rule.split_once(" -m nfacct --nfacct-name ") else {
-        return Some(rule.to_owned());
-    };
-    let counter = counter.trim_start();
-    let after = counter.split_once(' ').map_or("", |(_, after)| after);
-    (!counter.starts_with("localhost_nps_accepted_pkts ")).then(|| format!("{before} {after}"))
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(super) struct Fields {
     #[serde(default)]
     pub(super) ipvs: Section,
     #[serde(default)]
+    pub(super) conntrack: Conntrack,
+    #[serde(default)]
     pub(super) detect_local_mode: DetectLocalMode,
     #[serde(default)]
     pub(super) detect_local: DetectLocal,
@@ -78,6 +80,21 @@ pub(super) struct Section {
     pub(super) localhost_node_ports: Option<bool>,
     pub(super) min_sync_period: Period,
     pub(super) sync_period: Period,
+    #[serde(flatten)]
+    pub(super) others: Others,
+}
+
+/// Only `None` is the default: zero leaves the kernel's value alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Conntrack {
+    pub(super) max_per_core: Option<u32>,
+    pub(super) min: Option<u32>,
+    pub(super) tcp_established_timeout: Option<Period>,
+    pub(super) tcp_close_wait_timeout: Option<Period>,
+    pub(super) tcp_be_liberal: Option<bool>,
+    pub(super) udp_timeout: Option<Period>,
+    pub(super) udp_stream_timeout: Option<Period>,
     #[serde(flatten)]
     pub(super) others: Others,
 }

@@ -18,7 +18,7 @@ impl Config {
     }
 
     /// By the names that the command line's parser has for flags.
-    fn fields_of_flags(&self) -> [(&'static str, String); 12] {
+    fn fields_of_flags(&self) -> [(&'static str, String); 19] {
         let (masquerade, periods) = match self.fields.mode.as_str() {
             "nftables" => ("nftables", "nftables"),
             "ipvs" => ("iptables", "ipvs"),
@@ -40,6 +40,22 @@ impl Config {
             (
                 "iptables_localhost_nodeports",
                 "iptables.localhostNodePorts".to_owned(),
+            ),
+            ("conntrack_max_per_core", "conntrack.maxPerCore".to_owned()),
+            ("conntrack_min", "conntrack.min".to_owned()),
+            (
+                "conntrack_tcp_timeout_established",
+                "conntrack.tcpEstablishedTimeout".to_owned(),
+            ),
+            (
+                "conntrack_tcp_timeout_close_wait",
+                "conntrack.tcpCloseWaitTimeout".to_owned(),
+            ),
+            ("conntrack_tcp_be_liberal", "conntrack.tcpBeLiberal".to_owned()),
+            ("conntrack_udp_timeout", "conntrack.udpTimeout".to_owned()),
+            (
+                "conntrack_udp_timeout_stream",
+                "conntrack.udpStreamTimeout".to_owned(),
             ),
             ("min_sync_period", format!("{periods}.minSyncPeriod")),
             ("sync_period", format!("{periods}.syncPeriod")),

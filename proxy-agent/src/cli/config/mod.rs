@@ -15,10 +15,11 @@ use std::{
 
 use serde_json::Value;
 
-use self::fields::{Fields, Section};
+use self::fields::{Conntrack, Fields, Period, Section};
 use super::{metrics::BindAddress, settings::DetectLocalMode};
 use crate::{
     model::{DetectLocal, NodeContext},
+    netfilter::conntrack_settings::Settings,
     source::convert::deserialize_with_path,
 };
 
@@ -136,6 +137,32 @@ impl Config {
     #[must_use]
     pub(super) const fn localhost_node_ports(&self) -> Option<bool> {
         self.fields.iptables.localhost_node_ports
+    }
+
+    /// What the section `conntrack` asks for.
+    #[must_use]
+    pub fn conntrack(&self) -> Settings {
+        let Conntrack {
+            max_per_core,
+            min,
+            tcp_established_timeout,
+            tcp_close_wait_timeout,
+            tcp_be_liberal,
+            udp_timeout,
+            udp_stream_timeout,
+            ..
+        } = self.fields.conntrack;
+        let default = Settings::default();
+        let period = |given: Option<Period>, default| given.map_or(default, |Period(given)| given);
+        Settings {
+            max_per_core: max_per_core.unwrap_or(default.max_per_core),
+            min: min.unwrap_or(default.min),
+            tcp_timeout_established: period(tcp_established_timeout, default.tcp_timeout_established),
+            tcp_timeout_close_wait: period(tcp_close_wait_timeout, default.tcp_timeout_close_wait),
+            tcp_be_liberal: tcp_be_liberal.unwrap_or(default.tcp_be_liberal),
+            udp_timeout: period(udp_timeout, default.udp_timeout),
+            udp_timeout_stream: period(udp_stream_timeout, default.udp_timeout_stream),
+        }
     }
 
     /// The section that belongs to `mode`, but mode ipvs masquerades as `iptables` says.

@@ -117,6 +117,7 @@ fn the_file_that_kubeadm_writes_is_taken_without_a_warning() {
         (config.masquerade_bit(), config.localhost_node_ports()),
         (None, None)
     );
+    assert_eq!(config.conntrack(), Settings::default());
 }
 
 #[test]
@@ -128,7 +129,9 @@ clusterCIDR: 10.0.0.0/8,fd00::/16
 detectLocal: {bridgeInterface: cbr0, interfaceNamePrefix: veth}
 metricsBindAddress: 0.0.0.0
 nodePortAddresses: [192.168.0.0/16, 'fd00::/8']
-iptables: {masqueradeAll: true, masqueradeBit: 15, localhostNodePorts: false, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}",
+iptables: {masqueradeAll: true, masqueradeBit: 15, localhostNodePorts: false, minSyncPeriod: 1m0.5s, syncPeriod: 1h0m0s}
+conntrack: {maxPerCore: 1, min: 2, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 4s, tcpBeLiberal: true,
+  udpTimeout: 5s, udpStreamTimeout: 6s}",
     );
     assert_eq!(config.hostname_override(), Some("Node1"));
     assert_eq!(config.kubeconfig(), Some(Path::new("/etc/kubeconfig")));
@@ -145,6 +148,16 @@ iptables: {masqueradeAll: true, masqueradeBit: 15, localhostNodePorts: false, mi
     assert_eq!(config.localhost_node_ports(), Some(false));
     assert_eq!(config.min_sync_period(), Some(Duration::from_millis(60_500)));
     assert_eq!(config.sync_period(), Some(Duration::from_secs(3_600)));
+    let expected = Settings {
+        max_per_core: 1,
+        min: 2,
+        tcp_timeout_established: Duration::ZERO,
+        tcp_timeout_close_wait: Duration::from_secs(4),
+        tcp_be_liberal: true,
+        udp_timeout: Duration::from_secs(5),
+        udp_timeout_stream: Duration::from_secs(6),
+    };
+    assert_eq!(config.conntrack(), expected);
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
@@ -207,6 +220,19 @@ fn each_flag_that_the_file_counts_instead_of_is_told_with_its_field() {
         ("--metrics-bind-address", "metricsBindAddress"),
         ("--masquerade-all", "iptables.masqueradeAll"),
         ("--iptables-masquerade-bit", "iptables.masqueradeBit"),
+        ("--conntrack-max-per-core", "conntrack.maxPerCore"),
+        ("--conntrack-min", "conntrack.min"),
+        (
+            "--conntrack-tcp-timeout-established",
+            "conntrack.tcpEstablishedTimeout",
+        ),
+        (
+            "--conntrack-tcp-timeout-close-wait",
+            "conntrack.tcpCloseWaitTimeout",
+        ),
+        ("--conntrack-tcp-be-liberal", "conntrack.tcpBeLiberal"),
+        ("--conntrack-udp-timeout", "conntrack.udpTimeout"),
+        ("--conntrack-udp-timeout-stream", "conntrack.udpStreamTimeout"),
         ("--min-sync-period", "ipvs.minSyncPeriod"),
         ("--sync-period", "ipvs.syncPeriod"),
     ];
@@ -216,7 +242,10 @@ fn each_flag_that_the_file_counts_instead_of_is_told_with_its_field() {
     let line = "kube-portal run --config=/x --hostname-override=n --master=http://x --tc-attach=tcx \
         --kubeconfig=/y --detect-local-mode=NodeCIDR --cluster-cidr=10.0.0.0/8 --pod-bridge-interface=cbr0 \
         --pod-interface-name-prefix=veth --nodeport-addresses=primary --metrics-bind-address=0.0.0.0 \
-        --masquerade-all --iptables-masquerade-bit=15 --iptables-min-sync-period=1s --sync-period=1s";
+        --masquerade-all --iptables-masquerade-bit=15 --iptables-min-sync-period=1s --sync-period=1s \
+        --conntrack-max-per-core=1 --conntrack-min=1 --conntrack-tcp-timeout-established=1s \
+        --conntrack-tcp-timeout-close-wait=1s --conntrack-tcp-be-liberal --conntrack-udp-timeout=1s \
+        --conntrack-udp-timeout-stream=1s";
     assert_eq!(config("mode: ipvs").ignored(&given_in(line)), expected);
 }
 
@@ -239,7 +268,7 @@ fn fields_without_effect_are_told_once_each_by_name_and_names_that_do_not_exist_
     let config = config(
         "mode: ipvs
 ipvs: {strictARP: true, scheduler: rr}
-conntrack: {maxPerCore: 32768, min: 0}
+conntrack: {maxPerCore: 32768, tcpTimeout: 1s}
 healthzBindAddress: 127.0.0.1:10256
 featureGates: {SomeGate: true}
 clusterCidr: 10.0.0.0/8
@@ -256,11 +285,11 @@ detectLocal: {bridge: cbr0}",
         [
             "mode: ipvs",
             "clusterCidr: KubeProxyConfiguration",
-            "conntrack.maxPerCore: has",
             "featureGates.SomeGate: has",
             "healthzBindAddress: has",
             "ipvs.scheduler: has",
             "ipvs.strictARP: has",
+            "conntrack.tcpTimeout: KubeProxyConfiguration",
             "detectLocal.bridge: KubeProxyConfiguration",
         ]
     );
@@ -305,6 +334,7 @@ fn an_error_begins_with_the_field_and_says_what_to_write() {
             "nftables.masqueradeBit: ",
             "write one from 0 to 31",
         ),
+        ("conntrack: {min: -1}", "conntrack.min: ", "-1"),
         (
             "detectLocalMode: Guess",
             "detectLocalMode: ",

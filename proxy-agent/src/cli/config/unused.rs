@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, Others};
 
 /// Fields of `v1alpha1` that this program has nothing to do with, or not yet. A name stands for all that is below it.
-const KUBE_PROXYS: [&str; 30] = [
+const KUBE_PROXYS: [&str; 23] = [
     "featureGates",
     "logging",
     "clientConnection.acceptContentTypes",
@@ -26,13 +26,6 @@ const KUBE_PROXYS: [&str; 30] = [
     "winkernel",
     "windowsRunAsService",
     "oomScoreAdj",
-    "conntrack.maxPerCore",
-    "conntrack.min",
-    "conntrack.tcpEstablishedTimeout",
-    "conntrack.tcpCloseWaitTimeout",
-    "conntrack.tcpBeLiberal",
-    "conntrack.udpTimeout",
-    "conntrack.udpStreamTimeout",
     "configSyncPeriod",
     "portRange",
     "udpIdleTimeout",
@@ -40,12 +33,13 @@ const KUBE_PROXYS: [&str; 30] = [
 
 /// A sentence for each field that says something in vain.
 pub(super) fn warnings(fields: &Fields) -> Vec<String> {
-    let groups: [(&str, &Others); 6] = [
+    let groups: [(&str, &Others); 7] = [
         ("", &fields.others),
         ("clientConnection.", &fields.client_connection.others),
         ("iptables.", &fields.iptables.others),
         ("nftables.", &fields.nftables.others),
         ("ipvs.", &fields.ipvs.others),
+        ("conntrack.", &fields.conntrack.others),
         ("detectLocal.", &fields.detect_local.others),
     ];
     let mut warnings = Vec::new();

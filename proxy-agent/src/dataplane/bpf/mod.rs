@@ -229,6 +229,7 @@ impl Dataplane for BpfDataplane {
         Status {
             unserved: self.writer.unserved(),
             maps: self.writer.maps.uses(self.options.sizes),
+            rules: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::{
-    backend,
+    backend, counters,
     tables::{CONNTRACK, Tables},
 };
 use crate::{
@@ -30,6 +30,7 @@ pub fn cleanup() -> Result<()> {
             Err(error) => eprintln!("not looked at: {error}"),
         }
     }
+    counters::remove();
     Ok(())
 }
 

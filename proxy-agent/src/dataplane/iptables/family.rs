@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    backend,
+    backend, counters,
+    figures::Figures,
     render::{Extent, Renderer, names::CANARY},
     tables::TABLES,
 };
@@ -21,15 +22,17 @@ pub(super) struct Rules {
     renderer: Renderer,
     /// Whether everything rendered so far was written.
     is_whole: bool,
+    figures: Figures,
 }
 
 impl Rules {
-    pub(super) const fn new(family: Family, backend: Backend, renderer: Renderer) -> Self {
+    pub(super) fn new(family: Family, backend: Backend, renderer: Renderer) -> Self {
         Self {
             family,
             backend,
             renderer,
             is_whole: false,
+            figures: Figures::default(),
         }
     }
 
@@ -80,6 +83,10 @@ impl Rules {
         Ok(tables.count_missing(self.renderer.active()))
     }
 
+    pub(super) const fn figures(&self) -> Figures {
+        self.figures
+    }
+
     /// A claim that is made in vain has rules, too.
     fn touches(&self, delta: &Delta) -> bool {
         let mut frontends = delta.frontends.iter().chain(&delta.conflicts);
@@ -90,25 +97,36 @@ impl Rules {
     }
 
     fn write_all(&mut self) -> Result<Applied, IptablesError> {
-        self.is_whole = false;
+        // Rules count nothing where none can be made, and where they can, a rule without its counter is refused.
+        drop(counters::again());
         let tables = backend::tables(&self.backend)?;
         let stale = tables.stale(&self.renderer);
         let mut text = self.renderer.text(Extent::Full, &stale);
         text += &tables.missing(&text);
-        self.backend.restore(&text)?;
+        self.restore(&text, Extent::Full)?;
         Ok(self.written(Extent::Full, stale.len()))
     }
 
     fn write(&mut self) -> Result<Applied, IptablesError> {
         let stale = self.renderer.left();
         let text = self.renderer.text(Extent::Partial, &stale);
-        self.is_whole = false;
-        self.backend.restore(&text)?;
+        self.restore(&text, Extent::Partial)?;
         Ok(self.written(Extent::Partial, stale.len()))
+    }
+
+    fn restore(&mut self, text: &str, extent: Extent) -> Result<(), IptablesError> {
+        self.is_whole = false;
+        let restored = self.backend.restore(text);
+        if restored.is_err() {
+            self.figures.failed(extent);
+        }
+        restored
     }
 
     fn written(&mut self, extent: Extent, deletes: usize) -> Applied {
         let rules = self.renderer.rule_counts(extent);
+        self.figures.rules = self.renderer.rule_counts(Extent::Full);
+        self.figures.last = rules;
         self.renderer.written();
         self.is_whole = true;
         Applied {

@@ -8,7 +8,9 @@
 mod backend;
 mod clean;
 mod cleanup;
+mod counters;
 mod family;
+mod figures;
 pub mod render;
 mod saved;
 mod tables;
@@ -17,8 +19,11 @@ use std::{fs, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::cleanup::cleanup;
 pub(super) use self::cleanup::make_way;
+pub use self::{
+    cleanup::cleanup,
+    figures::{Counted, Figures},
+};
 use self::{
     family::Rules,
     render::{Renderer, Settings},
@@ -128,6 +133,7 @@ fn of_family(family: Family, options: Options) -> Result<Rules> {
     // A kernel without the family, or without its NAT, says so here and not at every pass.
     backend.save("nat")?;
     tracing::info!(?family, version, "iptables");
+    let counts = counters::make(&backend);
     let settings = Settings {
         mark: options.mark,
         random_fully: backend::knows_random_fully(&version),
@@ -136,6 +142,8 @@ fn of_family(family: Family, options: Options) -> Result<Rules> {
         drops_invalid: options.only.is_none()
             && fs::read_to_string(TCP_BE_LIBERAL).is_ok_and(|text| text.trim() == "0"),
         only: options.only,
+        invalid_counter: counts,
+        localhost_counter: counts,
         ..Settings::of(family)
     };
     Ok(Rules::new(family, backend, Renderer::new(settings)))
@@ -204,6 +212,14 @@ impl Dataplane for IptablesDataplane {
     }
 
     fn status(&self) -> Status {
-        Status::default()
+        let mut figures = Figures {
+            counted: counters::counted(),
+            ..Figures::default()
+        };
+        self.rules.iter().for_each(|rules| figures += rules.figures());
+        Status {
+            rules: Some(figures),
+            ..Status::default()
+        }
     }
 }

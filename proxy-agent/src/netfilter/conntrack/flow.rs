@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rtnetlink::packet_core::{NlaBuffer, NlasIterator};
+use crate::netfilter::nfnetlink::{attribute, each, find};
 
 /// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`, `CTA_STATUS`, `CTA_ZONE`.
 pub(super) const TUPLE_ORIG: u16 = 1;
@@ -87,18 +87,6 @@ impl Flow {
     pub(crate) const fn has_answer(&self) -> bool {
         self.status & SEEN_REPLY != 0
     }
-
-    #[cfg(test)]
-    pub(crate) const fn of(protocol: u8, request: Ends, reply: Ends) -> Self {
-        Self {
-            protocol,
-            request,
-            reply,
-            status: DST_NAT | SEEN_REPLY,
-            tuple: Vec::new(),
-            zone: None,
-        }
-    }
 }
 
 impl Ends {
@@ -164,30 +152,6 @@ impl Tuple {
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
-fn each(attributes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
-    // What cannot be read ends the walk, and the entry is none of ours then.
-    NlasIterator::new(attributes).map_while(Result::ok)
-}
-
-fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    each(attributes)
-        .find(|attribute| attribute.kind() == kind)
-        .map(|attribute| {
-            let attribute: NlaBuffer<&[u8]> = attribute;
-            let length = usize::from(attribute.length());
-            &attribute.into_inner()[4..length]
-        })
-}
-
-/// An attribute with its padding. A nested one carries `NLA_F_NESTED`.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 #[cfg(test)]

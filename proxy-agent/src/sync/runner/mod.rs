@@ -7,7 +7,7 @@ use std::{
 
 use super::{Intervals, Pass, Schedule};
 use crate::{
-    dataplane::{Applied, ApplyError, Dataplane, MapUse, Status},
+    dataplane::{Applied, ApplyError, Dataplane, MapUse, Status, iptables::Figures},
     explain::explain,
     metrics::Metrics,
     model::{Changes, Cluster, ClusterEvent, Delta, NodeContext, Plan},
@@ -233,12 +233,30 @@ impl<D: Dataplane, C: Fn() -> Now> Runner<D, C> {
     }
 
     fn report_status(&self) {
-        let Status { unserved, maps } = self.dataplane.status();
+        let Status {
+            unserved,
+            maps,
+            rules,
+        } = self.dataplane.status();
         for (reason, frontends) in unserved {
             self.metrics.set_unserved(reason, frontends);
         }
         for MapUse { name, entries, size } in maps {
             self.metrics.set_map(name, entries, size);
+        }
+        if let Some(Figures {
+            rules,
+            last,
+            failures,
+            partial_failures,
+            counted,
+        }) = rules
+        {
+            self.metrics.set_rules("filter", rules.filter, last.filter);
+            self.metrics.set_rules("nat", rules.nat, last.nat);
+            self.metrics.set_restore_failures(failures, partial_failures);
+            self.metrics
+                .set_counted(counted.dropped_invalid, counted.accepted_localhost);
         }
     }
 

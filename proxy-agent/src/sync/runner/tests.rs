@@ -9,7 +9,10 @@ use std::{
 
 use super::{Event, Now, Runner};
 use crate::{
-    dataplane::{Applied, ApplyError, Dataplane, Status},
+    dataplane::{
+        Applied, ApplyError, Dataplane, Status,
+        iptables::{Counted, Figures, render::RuleCounts},
+    },
     metrics::Metrics,
     model::{ClusterEvent, Delta, Desired, NodeContext, Object, ObjectKind, samples},
     node::NodeFacts,
@@ -45,6 +48,7 @@ struct Recorder {
     failures: Arc<Mutex<usize>>,
     drift: Arc<Mutex<usize>>,
     unserved: Arc<Mutex<usize>>,
+    rules: Arc<Mutex<Figures>>,
 }
 
 impl Recorder {
@@ -85,7 +89,8 @@ impl Dataplane for Recorder {
     fn status(&self) -> Status {
         Status {
             unserved: [("sctp", *self.unserved.lock().unwrap())].into(),
-            maps: Vec::new(),
+            rules: Some(*self.rules.lock().unwrap()),
+            ..Status::default()
         }
     }
 }
@@ -291,6 +296,37 @@ fn passes_are_told_with_their_kind_their_result_and_what_the_dataplane_says_of_i
         &[
             "kubeproxy_sync_full_proxy_rules_duration_seconds_count 2",
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds 2.05",
+        ],
+    );
+}
+
+#[test]
+fn how_many_rules_there_are_and_how_often_they_could_not_be_written_is_told_after_each_pass() {
+    let mut scene = Scene::at_rest();
+    let counts = |filter, nat| RuleCounts { filter, nat };
+    *scene.dataplane.rules.lock().unwrap() = Figures {
+        rules: counts(1, 2),
+        last: counts(3, 4),
+        failures: 6,
+        partial_failures: 5,
+        counted: Counted {
+            dropped_invalid: 7,
+            accepted_localhost: 8,
+        },
+    };
+    scene.add_service();
+    scene.wait(INTERVALS.min);
+    assert_told(
+        &scene.metrics,
+        &[
+            "kubeproxy_sync_proxy_rules_iptables_total{table=\"filter\"} 1",
+            "kubeproxy_sync_proxy_rules_iptables_total{table=\"nat\"} 2",
+            "kubeproxy_sync_proxy_rules_iptables_last{table=\"filter\"} 3",
+            "kubeproxy_sync_proxy_rules_iptables_last{table=\"nat\"} 4",
+            "kubeproxy_sync_proxy_rules_iptables_restore_failures_total 6",
+            "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total 5",
+            "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 7",
+            "kubeproxy_iptables_localhost_nodeports_accepted_packets_total 8",
         ],
     );
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::model::FrontendKind;
 
 /// The counter of packets to node ports at loopback addresses.
-const LOCALHOST_COUNTER: &str = "localhost_nps_accepted_pkts";
+pub(in super::super) const LOCALHOST_COUNTER: &str = "localhost_nps_accepted_pkts";
 
 /// The rules of one Service port, by table.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use super::{
 use crate::model::{Family, FamilyRules, LocalTraffic, NodePorts};
 
 /// The counter of packets that belong to no connection.
-const INVALID_COUNTER: &str = "ct_state_invalid_dropped_pkts";
+pub(in super::super) const INVALID_COUNTER: &str = "ct_state_invalid_dropped_pkts";
 
 /// What holds for all Services, as rules.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ use std::{
     sync::Arc,
 };
 
+pub(super) use self::{capture::LOCALHOST_COUNTER, fixed::INVALID_COUNTER};
 use self::{
     capture::captures, chains::Chains, claimants::Claimants, facts::Facts, fixed::Fixed, lines::Lines,
     names::ChainName,
