@@ -125,6 +125,12 @@ impl KubeProxy {
         metrics::value(&metrics::scrape(&self.ns, metrics::ADDRESS)?, series)
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What its rules are written with, as in `iptables v1.8.9 (legacy)`.
     ///
     /// # Errors
