@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use harness::{
-    agent::{Agent, Source},
+    agent::{self, Agent, Source},
     kube_proxy::{KubeProxy, Mode, Setup},
     signals, wait,
 };
@@ -159,16 +159,16 @@ impl Running {
 
     /// Of `extent`, which is `full` or `partial`.
     fn passes(&self, extent: &str) -> Result<Passes> {
-        let value = |what: &str| {
-            let series = format!("kubeproxy_sync_{extent}_proxy_rules_duration_seconds_{what}");
-            match self {
-                Self::KubePortal(agent) => agent.metric(&series),
-                Self::KubeProxy(proxy) => proxy.metric(&format!("{series}{{ip_family=\"IPv4\"}}")),
-            }
+        let (text, label) = match self {
+            Self::KubePortal(agent) => (agent.metrics()?, ""),
+            Self::KubeProxy(proxy) => (proxy.metrics()?, "{ip_family=\"IPv4\"}"),
         };
+        let series = format!("kubeproxy_sync_{extent}_proxy_rules_duration_seconds");
+        // kube-proxy does not name what has not happened yet.
+        let value = |what: &str| agent::metric(&text, &format!("{series}_{what}{label}")).unwrap_or_default();
         Ok(Passes {
-            count: value("count")?,
-            sum: value("sum")?,
+            count: value("count"),
+            sum: value("sum"),
         })
     }
 }
