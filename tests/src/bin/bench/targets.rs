@@ -33,12 +33,42 @@ pub(crate) const CONTROL_PLANE: [Target; 10] = [
 
 /// Of the iptables rules.
 pub(crate) const IPTABLES: [Target; 6] = [
-    target("IPv4: all rules, as a full restore text", Some("10000"), 500.0, "ms"),
-    target("IPv6: all rules, as a full restore text", Some("10000"), 500.0, "ms"),
-    target("IPv4: one endpoint changed, as a partial restore text", None, 1.0, "ms"),
-    target("IPv6: one endpoint changed, as a partial restore text", None, 1.0, "ms"),
-    target("IPv4: one Service added, as a partial restore text", None, 1.0, "ms"),
-    target("IPv6: one Service added, as a partial restore text", None, 1.0, "ms"),
+    target(
+        "IPv4: all rules, as a full restore text",
+        Some("10000"),
+        500.0,
+        "ms",
+    ),
+    target(
+        "IPv6: all rules, as a full restore text",
+        Some("10000"),
+        500.0,
+        "ms",
+    ),
+    target(
+        "IPv4: one endpoint changed, as a partial restore text",
+        None,
+        1.0,
+        "ms",
+    ),
+    target(
+        "IPv6: one endpoint changed, as a partial restore text",
+        None,
+        1.0,
+        "ms",
+    ),
+    target(
+        "IPv4: one Service added, as a partial restore text",
+        None,
+        1.0,
+        "ms",
+    ),
+    target(
+        "IPv6: one Service added, as a partial restore text",
+        None,
+        1.0,
+        "ms",
+    ),
 ];
 
 const fn target(what: &'static str, size: Option<&'static str>, below: f64, unit: &'static str) -> Target {
@@ -97,6 +127,20 @@ mod tests {
         assert_eq!(
             rows.each_ref().map(|row| row.target),
             [Some(Bound::Below(5.0)); 2]
+        );
+    }
+
+    #[test]
+    fn all_rules_have_a_target_where_there_are_ten_thousand_services_and_one_change_has_one_anywhere() {
+        let (all, one) = (
+            "IPv6: all rules, as a full restore text",
+            "IPv4: one Service added, as a partial restore text",
+        );
+        let mut rows = [row(all, "1000"), row(all, "10000"), row(one, "1000")];
+        set(&IPTABLES, &mut rows);
+        assert_eq!(
+            rows.map(|row| row.target),
+            [None, Some(Bound::Below(500.0)), Some(Bound::Below(1.0))]
         );
     }
 

@@ -46,11 +46,7 @@ pub(crate) fn service(index: u32, family: Family) -> Service {
 }
 
 /// The slice of Service `service` whose endpoints are those numbers.
-pub(crate) fn slice(
-    service: u32,
-    endpoints: impl IntoIterator<Item = u32>,
-    family: Family,
-) -> EndpointSlice {
+pub(crate) fn slice(service: u32, endpoints: impl IntoIterator<Item = u32>, family: Family) -> EndpointSlice {
     EndpointSlice {
         name: name(service),
         service: name(service).name,
@@ -69,7 +65,10 @@ pub(crate) fn slice(
 
 /// The name of Service `index`, and of its slice.
 pub(crate) fn name(index: u32) -> ObjectName {
-    ObjectName::new(&format!("team-{}", index % NAMESPACES), &format!("service-{index}"))
+    ObjectName::new(
+        &format!("team-{}", index % NAMESPACES),
+        &format!("service-{index}"),
+    )
 }
 
 /// The cluster IP of Service `index`.

@@ -55,7 +55,8 @@ pub(crate) fn service(index: u32) -> Value {
     } else {
         "ClusterIP"
     };
-    let port = |port: &ServicePortSpec| json!({"name": port.name, "port": port.port, "nodePort": port.node_port});
+    let port =
+        |port: &ServicePortSpec| json!({"name": port.name, "port": port.port, "nodePort": port.node_port});
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"namespace": service.name.namespace, "name": service.name.name},

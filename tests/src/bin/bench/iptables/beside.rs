@@ -89,7 +89,11 @@ impl Beside {
             _control: control,
             topology,
             scratch,
-            iptables: if is_legacy { Iptables::Legacy } else { Iptables::Nft },
+            iptables: if is_legacy {
+                Iptables::Legacy
+            } else {
+                Iptables::Nft
+            },
             kube_proxy,
             fresh: FRESH,
         };
@@ -105,8 +109,7 @@ impl Beside {
     fn hint(&self) -> Result<()> {
         let ns = &self.node(Proxy::KubePortal).ns;
         for family in Family::ALL {
-            self.iptables
-                .run(ns, family, "-t mangle -N KUBE-IPTABLES-HINT")?;
+            self.iptables.run(ns, family, "-t mangle -N KUBE-IPTABLES-HINT")?;
         }
         Ok(())
     }
@@ -199,11 +202,9 @@ fn compare(
             median(&values).context("no round")?,
             unit,
         );
-        let (low, high) = values
-            .iter()
-            .fold((f64::MAX, f64::MIN), |(low, high), value| {
-                (low.min(*value), high.max(*value))
-            });
+        let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| {
+            (low.min(*value), high.max(*value))
+        });
         figure.range = Some([low, high]);
         Ok(figure)
     };

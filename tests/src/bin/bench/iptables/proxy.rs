@@ -70,7 +70,9 @@ type Row = (&'static str, &'static str, fn(&Sample) -> f64);
 impl Sample {
     pub(super) const ROWS: [Row; 4] = [
         ("first full sync", "s", |sample| sample.full),
-        ("partial sync, one endpoint changed", "ms", |sample| sample.partial),
+        ("partial sync, one endpoint changed", "ms", |sample| {
+            sample.partial
+        }),
         ("answer to the write until that sync is over", "ms", |sample| {
             sample.followed
         }),
