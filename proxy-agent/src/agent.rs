@@ -14,8 +14,10 @@ use crate::{
     cli::run::{Mode, Run, SourceChoice},
     dataplane::{
         Dataplane,
+        after_programs::RulesAfterPrograms,
         bpf::{BpfDataplane, Options, dump},
         iptables::{self, IptablesDataplane},
+        with_rules::ProgramsWithRules,
     },
     explain::explain,
     metrics::{self, Metrics},
@@ -69,9 +71,10 @@ pub async fn run(config: Run) -> Result<()> {
 
 /// What carries the traffic, and whether that are programs: unless rules are asked for, those are tried first.
 fn dataplane(mode: Mode, bpf: Options, rules: iptables::Options) -> Result<(Box<dyn Dataplane>, bool)> {
+    let pins = bpf.pins.clone();
     if mode != Mode::Iptables {
         match BpfDataplane::new(bpf) {
-            Ok(dataplane) => return Ok((Box::new(dataplane), true)),
+            Ok(programs) => return Ok((Box::new(ProgramsWithRules::new(programs, rules)), true)),
             Err(error) if mode == Mode::Bpf => return Err(error.into()),
             Err(error) => {
                 let why = explain(&error.into());
@@ -81,7 +84,8 @@ fn dataplane(mode: Mode, bpf: Options, rules: iptables::Options) -> Result<(Box<
             }
         }
     }
-    Ok((Box::new(IptablesDataplane::new(rules)?), false))
+    let rules = IptablesDataplane::new(rules)?;
+    Ok((Box::new(RulesAfterPrograms::new(rules, pins)), false))
 }
 
 /// Where objects come from, ready to be asked.

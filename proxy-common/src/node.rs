@@ -50,6 +50,7 @@ wire_struct! {
         pods4: Network<Addr4>,
         pods6: Network<Addr6>,
         forward_mark: u32,
+        draining: u32,
     }
 }
 
@@ -77,7 +78,7 @@ wire_bits! {
 
 wire_types! {
     Interface = 32,
-    Settings = 76,
+    Settings = 80,
     ServiceName = 196,
 }
 
@@ -152,7 +153,24 @@ impl Settings {
             pods4: NOBODY4,
             pods6: NOBODY6,
             forward_mark: 0,
+            draining: 0,
         }
+    }
+
+    /// Serving what is established and opening nothing, or not.
+    #[must_use]
+    pub const fn with_draining(self, draining: bool) -> Self {
+        Self {
+            draining: draining as u32,
+            ..self
+        }
+    }
+
+    /// Whether only established flows are served: somebody else has the new ones.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_draining(&self) -> bool {
+        self.draining != 0
     }
 
     /// With the bit of the mark that KUBE-FORWARD accepts packets by; 0 for none.

@@ -114,11 +114,12 @@ fn a_datagram_is_its_ends_id_protocol_and_hook() {
 }
 
 #[test]
-fn settings_are_the_port_pool_the_next_ids_the_pods_and_the_mark() {
+fn settings_are_the_port_pool_the_next_ids_the_pods_the_mark_and_whether_flows_are_opened() {
     let bytes = bytes_of(
         &Settings::new(PortPool::new([1024..=29_999, 61_000..=65_535]), 5, 6)
             .with_pods(Some(Network::new(v4("10.1.0.0"), v4("255.255.0.0"))), None)
-            .with_forward_mark(0x4000),
+            .with_forward_mark(0x4000)
+            .with_draining(true),
     )
     .to_vec();
     assert_eq!(bytes[..8], ne(&[33_512, 2]));
@@ -130,7 +131,7 @@ fn settings_are_the_port_pool_the_next_ids_the_pods_and_the_mark() {
     assert_eq!(bytes[24..32], ne(&[5, 6]));
     assert_eq!(bytes[32..40], [10, 1, 0, 0, 255, 255, 0, 0]);
     assert_eq!((&bytes[40..56], &bytes[56..72]), (&[0; 16][..], &[0xff; 16][..]));
-    assert_eq!(bytes[72..], ne(&[0x4000]));
+    assert_eq!(bytes[72..], ne(&[0x4000, 1]));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Opening a flow: an endpoint is picked and every tuple of the flow reserved before the first packet is touched.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, List, Port};
+use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, List, Port, Settings};
 
 use crate::{
     Family, affinity, client, clock, count, flow,
     lookup::{self, Found, Pick},
+    maps::SETTINGS,
     rewrite::Side,
     snat,
 };
@@ -22,7 +23,7 @@ pub(crate) enum Opened {
     Dropped(Counter),
 }
 
-/// Opens a flow for a packet at ingress, if its destination is a frontend.
+/// Opens a flow for a packet at ingress, if its destination is a frontend and new flows are the programs'.
 ///
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
@@ -32,6 +33,9 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     else {
         return Opened::Nothing;
     };
+    if SETTINGS.get(0).is_some_and(Settings::is_draining) {
+        return Opened::Nothing;
+    }
     let source = request.source().0;
     let is_pod = frontend.tells_pods_apart() && client::is_pod::<F>(ctx, source);
     let list = frontend.list_for(is_pod);

@@ -272,6 +272,7 @@ impl Run {
             mark: self.masquerade_mark(),
             localhost_node_ports: self.iptables_localhost_nodeports,
             canary_period: self.sync_period,
+            only: None,
         }
     }
 

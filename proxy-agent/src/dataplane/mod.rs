@@ -7,8 +7,11 @@ use crate::{
     node::NodeFacts,
 };
 
+pub mod after_programs;
 pub mod bpf;
 pub mod iptables;
+mod udp;
+pub mod with_rules;
 
 /// A dataplane. Blocking on purpose: `sync` gives it a thread of its own.
 pub trait Dataplane: Send {

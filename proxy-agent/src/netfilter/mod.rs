@@ -6,6 +6,7 @@
 //!
 //! Rules of netfilter cost every packet of the node, those of conntrack most of all, so there is none where the policy is ACCEPT.
 
+pub(crate) mod conntrack;
 pub(crate) mod iptables;
 mod rules;
 
@@ -13,10 +14,14 @@ use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use tokio::{sync::watch::Sender, task, time};
 
+pub(crate) use self::rules::KUBE_FORWARD;
 use self::{
     iptables::{Backend, IptablesError},
-    rules::{Forward, KUBE_FORWARD},
+    rules::Forward,
 };
+
+/// Where it is, all of kube-proxy's rules are.
+const CANARY: &str = "KUBE-PROXY-CANARY";
 
 /// Policies change without telling anybody.
 const LOOK: Duration = Duration::from_secs(30);
@@ -95,9 +100,14 @@ fn apply(backend: &Backend, forward: Forward, mark: u32) -> Result<bool, Iptable
     Ok(true)
 }
 
-/// What the jump leads to may be kube-proxy's.
+/// Whether the node forwards nothing that no rule accepts, by this world's rules.
+pub(crate) fn refuses(backend: &Backend) -> Result<bool, IptablesError> {
+    Ok(Forward::parse(&backend.list("FORWARD")?).refuses)
+}
+
+/// What the jump leads to may be kube-proxy's, or belong to rules that are written beside the programs.
 fn remove_from(backend: &Backend) -> Result<(), IptablesError> {
-    if backend.chain_is(KUBE_FORWARD, rules::is_ours) {
+    if !backend.has_chain("filter", CANARY) && backend.chain_is(KUBE_FORWARD, rules::is_ours) {
         backend.restore(&rules::remove())?;
         tracing::info!(program = backend.program, "{KUBE_FORWARD} is removed");
     }

@@ -1,7 +1,7 @@
 //! The rules as text: what iptables lists, and what iptables-restore is to be told. Pure.
 
 /// What kube-proxy calls the chain, its jump and its rules. It finds them as its own, and this finds what it has left.
-pub(super) const KUBE_FORWARD: &str = "KUBE-FORWARD";
+pub(crate) const KUBE_FORWARD: &str = "KUBE-FORWARD";
 const JUMP: &str = r#"FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD"#;
 const MARKED: &str = r#"KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark"#;
 const ESTABLISHED: &str = r#"KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"#;

@@ -4,12 +4,14 @@
 
 mod bulk;
 mod client;
+mod crowd;
 mod http;
 mod server;
 mod talker;
 
 pub use bulk::exchange;
 pub use client::{Answer, Client, Conversation};
+pub use crowd::{Crowd, Strangers};
 pub use http::{Page, get};
 pub use server::{Role, Server};
 pub use talker::Talker;

@@ -67,6 +67,7 @@ mod forward_policy;
 mod fragments;
 mod full_tables;
 mod gathered;
+mod handover;
 mod harness_itself;
 mod host_network;
 mod icmp;

@@ -4,6 +4,7 @@
 //! Desired, Delta ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
 //! NodeFacts ──▶ NODE_ADDRESSES, INTERFACES, attach
 //! pins ──dump──▶ `kube-portal inspect`
+//! conntrack ──takeover──▶ flow tables ──drain──▶ others' rules
 //! ```
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Instant};
@@ -14,6 +15,7 @@ use proxy_common::snat::PortPool;
 
 use self::{
     attach::{Attached, Hook, TcAttach},
+    flows::FlowTables,
     maps::MapError,
     node_maps::NodeMaps,
     object::{MapSizes, PinDir},
@@ -29,8 +31,11 @@ use crate::{
 pub mod alias;
 pub mod attach;
 pub mod cleanup;
+mod clock;
+pub mod drain;
 pub mod dump;
 pub mod encode;
+mod flows;
 pub mod ids;
 pub mod maps;
 #[cfg(test)]
@@ -38,6 +43,7 @@ mod memory;
 mod node_maps;
 pub mod object;
 pub mod reconcile;
+mod takeover;
 pub mod tracked_map;
 mod unserved;
 pub mod writer;
@@ -72,7 +78,10 @@ impl BpfDataplane {
     /// When this kernel does not take the programs.
     pub fn new(options: Options) -> Result<Self, ApplyError> {
         let mut object = object::load(&options.pins, options.sizes)?;
-        let writer = Writer::new(object::maps(&mut object, &options.pins)?);
+        let mut writer = Writer::new(object::maps(&mut object, &options.pins)?);
+        if writer.has_not_begun() {
+            writer.set_draining(true).map_err(anyhow::Error::from)?;
+        }
         Ok(Self {
             options,
             object,
@@ -134,6 +143,31 @@ impl BpfDataplane {
         Ok(())
     }
 
+    /// Until now others have served: what they have begun goes on. From here on flows are opened.
+    fn begin(&mut self) -> Result<(), ApplyError> {
+        if let Err(error) = self.take_over() {
+            let why = explain(&error);
+            tracing::warn!("UDP flows through netfilter may change their endpoint: {why}");
+        }
+        Ok(self.writer.set_draining(false).map_err(anyhow::Error::from)?)
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<()> {
+        let (maps, pins, now) = (&self.writer.maps, &self.options.pins, clock::now()?);
+        let local = self.node_maps.local_addresses();
+        let v4 = takeover::take_over(&maps.v4, &mut FlowTables::open(pins, "4")?, &local, now)?;
+        let v6 = takeover::take_over(&maps.v6, &mut FlowTables::open(pins, "6")?, &local, now)?;
+        let (flows, ports) = (v4.flows + v6.flows, v4.ports + v6.ports);
+        if flows + ports > 0 {
+            tracing::info!(
+                flows,
+                ports,
+                "UDP flows of netfilter are ours now, and its masquerading ports known"
+            );
+        }
+        Ok(())
+    }
+
     /// Once everything is served from here: packets would meet both versions' programs, the other one's first.
     fn replace_other_versions(&self) -> anyhow::Result<()> {
         if !self.attached.is_empty() && self.options.pins.remove_others()? {
@@ -149,7 +183,11 @@ impl Dataplane for BpfDataplane {
     fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
         let node = self.follow_rules(&desired.node);
         let ports = self.read_snat_ports();
+        let begins = self.writer.has_not_begun();
         let applied = self.writer.apply_all(desired, self.snat_ports, Instant::now());
+        if begins {
+            self.begin()?;
+        }
         ports?;
         node.map_err(anyhow::Error::from)?;
         let applied = applied.map_err(anyhow::Error::from)?;

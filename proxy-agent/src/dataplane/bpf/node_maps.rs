@@ -1,6 +1,9 @@
 //! `NODE_ADDRESSES` and `INTERFACES`: what the programs know of the node.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, NODE_PORTS, ON_DEVICE};
 
@@ -30,6 +33,11 @@ impl NodeMaps {
         if self.rules.as_ref() != Some(rules) {
             self.rules = Some(rules.clone());
         }
+    }
+
+    /// The node's own.
+    pub(super) fn local_addresses(&self) -> BTreeSet<IpAddr> {
+        self.facts.local_addresses()
     }
 
     /// Makes the maps say so. As long as nobody has said which addresses serve NodePorts, those of an earlier run stay.

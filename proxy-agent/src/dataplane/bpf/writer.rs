@@ -24,6 +24,7 @@ pub struct Writer {
     retired: Retired,
     unserved: Report,
     forward_mark: u32,
+    draining: bool,
 }
 
 impl Writer {
@@ -33,6 +34,7 @@ impl Writer {
         Self {
             ids: maps.restore_ids(),
             forward_mark: known(&maps).map_or(0, Settings::forward_mark),
+            draining: known(&maps).is_some_and(Settings::is_draining),
             maps,
             retired: Retired::default(),
             unserved: Report::default(),
@@ -64,11 +66,31 @@ impl Writer {
         }
     }
 
+    /// Whether nobody has served by these maps yet, or somebody else was to have the new flows.
+    #[must_use]
+    pub fn has_not_begun(&self) -> bool {
+        self.draining || known(&self.maps).is_none()
+    }
+
+    /// Has the programs open no flows, or open them again.
+    ///
+    /// # Errors
+    /// When the settings can't be written.
+    pub fn set_draining(&mut self, draining: bool) -> Result<(), MapError> {
+        self.draining = draining;
+        // Without settings there is no flow yet.
+        match known(&self.maps).map(|settings| settings.with_draining(draining)) {
+            Some(settings) => self.maps.settings.set(0, settings),
+            None => Ok(()),
+        }
+    }
+
     fn settings(&self, node: &NodeRules, ports: PortPool) -> Settings {
         let (next_list, next_service) = self.ids.next();
         Settings::new(ports, next_list, next_service)
             .with_pods(pods(node), pods(node))
             .with_forward_mark(self.forward_mark)
+            .with_draining(self.draining)
     }
 
     /// Makes the maps hold `desired` and nothing else; masquerading takes its ports from `ports`.

@@ -6,8 +6,8 @@
 //! ```
 
 mod backend;
+mod clean;
 mod cleanup;
-mod conntrack;
 mod family;
 pub mod render;
 mod saved;
@@ -18,13 +18,14 @@ use std::{fs, net::IpAddr, time::Duration};
 use anyhow::{Context as _, Result, bail};
 
 pub use self::cleanup::cleanup;
+pub(super) use self::cleanup::make_way;
 use self::{
     family::Rules,
     render::{Renderer, Settings},
 };
 use super::{Applied, ApplyError, Dataplane, Status};
 use crate::{
-    model::{Delta, Desired, Family},
+    model::{Delta, Desired, Family, Protocol},
     netfilter::iptables::IptablesError,
     node::NodeFacts,
 };
@@ -43,6 +44,19 @@ pub struct Options {
     pub localhost_node_ports: bool,
     /// Time between two looks at whether somebody has flushed the rules.
     pub canary_period: Option<Duration>,
+    /// Only the Services of this protocol, because programs serve the others.
+    pub only: Option<Protocol>,
+}
+
+impl Options {
+    /// For the Services of one protocol, where programs serve all others.
+    #[must_use]
+    pub const fn beside_programs(self, only: Protocol) -> Self {
+        Self {
+            only: Some(only),
+            ..self
+        }
+    }
 }
 
 /// The rules on this node.
@@ -51,6 +65,7 @@ pub struct IptablesDataplane {
     rules: Vec<Rules>,
     addresses: Vec<IpAddr>,
     canary_period: Duration,
+    serves_udp: bool,
 }
 
 impl IptablesDataplane {
@@ -81,6 +96,7 @@ impl IptablesDataplane {
             rules,
             addresses: Vec::new(),
             canary_period: options.canary_period.unwrap_or(CANARY_PERIOD),
+            serves_udp: options.only.is_none_or(|only| only == Protocol::Udp),
         })
     }
 
@@ -116,7 +132,10 @@ fn of_family(family: Family, options: Options) -> Result<Rules> {
         mark: options.mark,
         random_fully: backend::knows_random_fully(&version),
         localhost_node_ports: options.localhost_node_ports,
-        drops_invalid: fs::read_to_string(TCP_BE_LIBERAL).is_ok_and(|text| text.trim() == "0"),
+        // What programs have translated before conntrack sees it, it may not make sense of.
+        drops_invalid: options.only.is_none()
+            && fs::read_to_string(TCP_BE_LIBERAL).is_ok_and(|text| text.trim() == "0"),
+        only: options.only,
         ..Settings::of(family)
     };
     Ok(Rules::new(family, backend, Renderer::new(settings)))
@@ -136,7 +155,7 @@ fn route_loopback_addresses() -> Result<()> {
 /// After the rules are written: a packet that comes in between meets the new ones. A kernel that does not let its flows be seen is
 /// no reason to write the rules again.
 fn clean_flows(desired: &Desired) {
-    match conntrack::clean(desired) {
+    match clean::clean(desired) {
         Ok(0) => {}
         Ok(deleted) => {
             tracing::info!(
@@ -151,13 +170,15 @@ fn clean_flows(desired: &Desired) {
 impl Dataplane for IptablesDataplane {
     fn apply_all(&mut self, desired: &Desired) -> Result<Applied, ApplyError> {
         let applied = self.each(|rules, addresses| rules.apply_all(desired, addresses))?;
-        clean_flows(desired);
+        if self.serves_udp {
+            clean_flows(desired);
+        }
         Ok(applied)
     }
 
     fn apply_delta(&mut self, desired: &Desired, delta: &Delta) -> Result<Applied, ApplyError> {
         let applied = self.each(|rules, addresses| rules.apply_delta(desired, addresses, delta))?;
-        if conntrack::is_needed(delta) {
+        if self.serves_udp && clean::is_needed(delta) {
             clean_flows(desired);
         }
         Ok(applied)

@@ -87,18 +87,20 @@ impl Tables {
         jumps.filter(move |jump| !self.table(name).has_rule(jump.from, &rule(jump)))
     }
 
-    /// For `iptables-restore`: takes away every rule and chain of kube-proxy's, and of kubelet's where there is no kubelet.
-    pub(super) fn removal(&self) -> String {
+    /// For `iptables-restore`: takes away every rule and chain of kube-proxy's but the `needed` one, and of kubelet's where there is no
+    /// kubelet.
+    pub(super) fn removal(&self, needed: Option<&str>) -> String {
         let has_kubelet = self.mangle.chains.contains_key(KUBELET_CANARY);
         let mut text = String::new();
         for name in TABLES {
             let table = self.table(name);
             let jumps = JUMPS.iter().chain(KUBELET_JUMPS.iter().filter(|_| !has_kubelet));
             let jumps = jumps.filter(|jump| jump.table == name && table.has_rule(jump.from, &rule(jump)));
+            let jumps = jumps.filter(|jump| needed != Some(jump.to));
             let is_own = |chain: &&String| {
-                OWN.contains(&chain.as_str())
-                    || is_service_chain(chain)
-                    || (chain.as_str() == KUBELET_FIREWALL && !has_kubelet)
+                let chain = chain.as_str();
+                let is_proxys = OWN.contains(&chain) && needed != Some(chain);
+                is_proxys || is_service_chain(chain) || (chain == KUBELET_FIREWALL && !has_kubelet)
             };
             let chains: Vec<_> = table.chains.keys().filter(is_own).collect();
             let mut lines = String::new();
@@ -228,13 +230,29 @@ mod tests {
             ..Tables::default()
         };
         assert_eq!(
-            tables.removal(),
+            tables.removal(None),
             "*nat\n:KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]\n:KUBE-SERVICES - [0:0]\n\
              -D PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n\
              -X KUBE-SEP-AAAAAAAAAAAAAAAA\n-X KUBE-SERVICES\nCOMMIT\n\
              *filter\n:KUBE-FIREWALL - [0:0]\n-D INPUT -j KUBE-FIREWALL\n-X KUBE-FIREWALL\nCOMMIT\n"
         );
         tables.mangle = Saved::parse(":KUBE-KUBELET-CANARY - [0:0]\n");
-        assert!(!tables.removal().contains("KUBE-FIREWALL"), "it is kubelet's");
+        assert!(!tables.removal(None).contains("KUBE-FIREWALL"), "it is kubelet's");
+    }
+
+    #[test]
+    fn removal_leaves_the_chain_that_is_needed_and_the_jump_to_it() {
+        let jump = "-A FORWARD -m comment --comment \"kubernetes forwarding rules\" -j KUBE-FORWARD";
+        let tables = Tables {
+            filter: Saved::parse(&format!(
+                ":FORWARD DROP [0:0]\n:KUBE-FORWARD - [0:0]\n:KUBE-SERVICES - [0:0]\n{jump}\n"
+            )),
+            ..Tables::default()
+        };
+        assert_eq!(
+            tables.removal(Some(FORWARD)),
+            "*filter\n:KUBE-SERVICES - [0:0]\n-X KUBE-SERVICES\nCOMMIT\n"
+        );
+        assert!(tables.removal(None).contains("-X KUBE-FORWARD"));
     }
 }

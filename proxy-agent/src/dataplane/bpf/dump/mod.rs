@@ -10,6 +10,7 @@ use std::{
 pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Percent, Row, ServiceRow};
 use super::{
     alias::{Share, hundredths_of_percent},
+    clock::now,
     object::PinDir,
 };
 use crate::model::{Family, Protocol};
@@ -83,7 +84,7 @@ where
     (0..list.len).map(endpoint).collect()
 }
 
-const LIMITS: [(Limits, &str); 1] = [(Limits::PROTOCOL, "not served: SCTP")];
+const LIMITS: [(Limits, &str); 1] = [(Limits::PROTOCOL, "SCTP: not by programs, only by iptables rules")];
 
 /// The endpoint lists.
 ///
@@ -327,10 +328,4 @@ const fn kind(frontend: &Frontend) -> &'static str {
         Some(FrontendKind::NodePort) => "NodePort",
         None => "?",
     }
-}
-
-/// The programs' clock: seconds of CLOCK_MONOTONIC.
-fn now() -> Result<u32> {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
-    Ok(u32::try_from(now.tv_sec())?)
 }

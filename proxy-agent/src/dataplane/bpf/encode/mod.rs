@@ -116,7 +116,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Sctp => "SCTP needs the iptables dataplane",
+            Self::Sctp => "SCTP is left to iptables rules",
             Self::UnspecifiedAddress => "the unspecified address is no destination",
         })
     }
@@ -139,7 +139,10 @@ impl fmt::Display for Unserved {
             frontend,
             reason,
         } = self;
-        write!(f, "{service} at {frontend} is not served: {reason}")
+        write!(
+            f,
+            "{service} at {frontend} is not served by the programs: {reason}"
+        )
     }
 }
 

@@ -258,7 +258,9 @@ fn what_the_programs_cannot_serve_is_left_to_the_stack_and_named() {
     assert!(sctp.v4.frontends.is_empty());
     assert_eq!(
         reasons(&sctp),
-        ["default/web:http at 10.96.0.1:80/SCTP is not served: SCTP needs the iptables dataplane"]
+        [
+            "default/web:http at 10.96.0.1:80/SCTP is not served by the programs: SCTP is left to iptables rules"
+        ]
     );
 }
 

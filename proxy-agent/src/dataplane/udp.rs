@@ -1,59 +1,22 @@
-//! The kernel's table of connections, which keeps UDP flows where they once went: those of Services are deleted when that is not, or
-//! not any more, where they belong, and their next packet meets the rules.
-//!
-//! TCP connections stay: they end by themselves. kube-proxy does the same, by what it calls serving endpoints; here it is the endpoints
-//! that the rules send to.
-
-mod flow;
-mod netlink;
+//! Where UDP flows to Services may go on to. kube-proxy asks whether an endpoint serves; here it is whether anybody is sent there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
 
-use self::flow::Flow;
-pub(super) use self::netlink::ConntrackError;
-use crate::model::{Delta, Desired, Family, Frontend, FrontendAddress, FrontendKey, Protocol, Scope};
-
-/// Deletes the UDP flows of Services that do not go to one of their endpoints; how many.
-///
-/// # Errors
-/// When the table cannot be read, or an entry not deleted.
-pub(super) fn clean(desired: &Desired) -> Result<usize, ConntrackError> {
-    let mut deleted = 0;
-    for family in Family::ALL {
-        let wanted = Wanted::of(desired, family);
-        if wanted.is_empty() {
-            continue;
-        }
-        let mut table = netlink::Table::open(family)?;
-        let flows = table.udp_flows()?;
-        for flow in flows.iter().filter(|flow| wanted.is_misled(flow)) {
-            table.delete(flow)?;
-            deleted += 1;
-        }
-    }
-    Ok(deleted)
-}
-
-/// Whether a change has to do with UDP.
-pub(super) fn is_needed(delta: &Delta) -> bool {
-    let is_udp = |protocol| protocol == Protocol::Udp;
-    delta.lists.iter().any(|list| is_udp(list.service_port.protocol))
-        || delta.frontends.iter().any(|key| is_udp(key.protocol))
-}
+use crate::model::{Desired, Family, Frontend, FrontendAddress, FrontendKey, Protocol, Scope};
 
 /// Where flows to the addresses of UDP Services may go.
 #[derive(Debug, Default)]
-struct Wanted {
+pub(super) struct Wanted {
     addresses: BTreeMap<SocketAddr, BTreeSet<SocketAddr>>,
     /// By port alone, on whichever address.
     node_ports: BTreeMap<u16, BTreeSet<SocketAddr>>,
 }
 
 impl Wanted {
-    fn of(desired: &Desired, family: Family) -> Self {
+    pub(super) fn of(desired: &Desired, family: Family) -> Self {
         let mut wanted = Self::default();
         let frontends = desired.frontends.iter();
         let of_family = |key: &FrontendKey| key.protocol == Protocol::Udp && key.address.family() == family;
@@ -71,15 +34,15 @@ impl Wanted {
         wanted
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.node_ports.is_empty()
     }
 
-    /// Whether it is to a Service, and answered by none of its endpoints.
-    fn is_misled(&self, flow: &Flow) -> bool {
-        let by_address = self.addresses.get(&flow.destination);
-        let endpoints = by_address.or_else(|| self.node_ports.get(&flow.destination.port()));
-        endpoints.is_some_and(|endpoints| !endpoints.contains(&flow.answerer))
+    /// Whether a flow is to a Service, and answered by none of its endpoints.
+    pub(super) fn is_misled(&self, destination: SocketAddr, answerer: SocketAddr) -> bool {
+        let by_address = self.addresses.get(&destination);
+        let endpoints = by_address.or_else(|| self.node_ports.get(&destination.port()));
+        endpoints.is_some_and(|endpoints| !endpoints.contains(&answerer))
     }
 }
 
@@ -95,15 +58,6 @@ fn endpoints(desired: &Desired, family: Family, frontend: &Frontend) -> BTreeSet
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn flow(destination: &str, answerer: &str) -> Flow {
-        Flow {
-            destination: destination.parse().unwrap(),
-            answerer: answerer.parse().unwrap(),
-            tuple: Vec::new(),
-            zone: None,
-        }
-    }
 
     fn set(endpoints: &[&str]) -> BTreeSet<SocketAddr> {
         endpoints
@@ -136,11 +90,8 @@ mod tests {
             ("192.168.0.2:30053", "10.1.0.3:5353", true),
             ("8.8.8.8:53", "8.8.8.8:53", false),
         ] {
-            assert_eq!(
-                wanted.is_misled(&flow(destination, answerer)),
-                is_misled,
-                "{destination} {answerer}"
-            );
+            let flow = [destination, answerer].map(|end| end.parse().unwrap());
+            assert_eq!(wanted.is_misled(flow[0], flow[1]), is_misled, "{flow:?}");
         }
     }
 }

@@ -4,18 +4,24 @@ use std::io;
 
 use rtnetlink::{
     packet_core::{
-        ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+        ErrorBuffer, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+        NetlinkBuffer,
     },
     sys::{Socket, SocketAddr, constants::NETLINK_NETFILTER},
 };
 
-use super::flow::{Flow, TUPLE_ORIG, ZONE, attribute};
+use super::flow::{Ends, Flow, NESTED, SEEN_REPLY, STATUS, TUPLE_ORIG, TUPLE_REPLY, ZONE, attribute};
 use crate::model::Family;
 
-/// `NFNL_SUBSYS_CTNETLINK << 8`, with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
+/// `NFNL_SUBSYS_CTNETLINK << 8`, with `IPCTNL_MSG_CT_NEW`, `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
+const NEW: u16 = 1 << 8;
 const GET: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
-const NESTED: u16 = 1 << 15;
+/// `CTA_TIMEOUT`.
+const TIMEOUT: u16 = 7;
+/// `IPS_ASSURED`: not the first to go when the table is full. `IPS_CONFIRMED`.
+const ASSURED: u32 = 1 << 2;
+const CONFIRMED: u32 = 1 << 3;
 const HEADER: usize = 16;
 /// `struct nfgenmsg`.
 const GENERIC: usize = 4;
@@ -23,19 +29,19 @@ const GENERIC: usize = 4;
 /// The table of connections cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} the kernel's table of connections (nf_conntrack_netlink): {source}")]
-pub(in super::super) struct ConntrackError {
+pub(crate) struct ConntrackError {
     what: &'static str,
     source: io::Error,
 }
 
 /// One family's table, of the network namespace of the thread.
-pub(super) struct Table {
+pub(crate) struct Table {
     socket: Socket,
     family: Family,
 }
 
 impl Table {
-    pub(super) fn open(family: Family) -> Result<Self, ConntrackError> {
+    pub(crate) fn open(family: Family) -> Result<Self, ConntrackError> {
         let open = || {
             let mut socket = Socket::new(NETLINK_NETFILTER)?;
             socket.bind_auto()?;
@@ -46,22 +52,48 @@ impl Table {
         Ok(Self { socket, family })
     }
 
-    pub(super) fn udp_flows(&mut self) -> Result<Vec<Flow>, ConntrackError> {
+    /// Those that `keep` keeps: the table may have millions.
+    pub(crate) fn flows(&self, keep: impl Fn(&Flow) -> bool) -> Result<Vec<Flow>, ConntrackError> {
         let mut flows = Vec::new();
         self.ask(GET, NLM_F_DUMP, &[], |payload| {
-            flows.extend(payload.get(GENERIC..).and_then(Flow::parse));
+            let flow = payload.get(GENERIC..).and_then(Flow::parse);
+            flows.extend(flow.filter(&keep));
         })
         .map_err(|source| ConntrackError { what: "read", source })?;
         Ok(flows)
     }
 
     /// One that has gone meanwhile is no error.
-    pub(super) fn delete(&mut self, flow: &Flow) -> Result<(), ConntrackError> {
+    pub(crate) fn delete(&self, flow: &Flow) -> Result<(), ConntrackError> {
         let mut attributes = attribute(TUPLE_ORIG | NESTED, &flow.tuple);
         if let Some(zone) = &flow.zone {
             attributes.extend(attribute(ZONE, zone));
         }
-        match self.ask(DELETE, NLM_F_ACK, &attributes, |_| ()) {
+        self.ask_to_delete(&attributes)
+    }
+
+    /// Sees to it that nobody is given the source of `request` towards its destination for `seconds`: there is a flow of that name.
+    pub(crate) fn reserve(&self, protocol: u8, request: Ends, seconds: u32) -> Result<(), ConntrackError> {
+        let attributes = [
+            attribute(TUPLE_ORIG | NESTED, &request.tuple(protocol)),
+            attribute(TUPLE_REPLY | NESTED, &request.reversed().tuple(protocol)),
+            attribute(STATUS, &(SEEN_REPLY | ASSURED | CONFIRMED).to_be_bytes()),
+            attribute(TIMEOUT, &seconds.to_be_bytes()),
+        ];
+        self.ask(NEW, NLM_F_ACK | NLM_F_CREATE, &attributes.concat(), |_| ())
+            .map_err(|source| ConntrackError {
+                what: "write to",
+                source,
+            })
+    }
+
+    /// Takes back what [`Self::reserve`] has done.
+    pub(crate) fn release(&self, protocol: u8, request: Ends) -> Result<(), ConntrackError> {
+        self.ask_to_delete(&attribute(TUPLE_ORIG | NESTED, &request.tuple(protocol)))
+    }
+
+    fn ask_to_delete(&self, attributes: &[u8]) -> Result<(), ConntrackError> {
+        match self.ask(DELETE, NLM_F_ACK, attributes, |_| ()) {
             Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOENT as i32) => Ok(()),
             result => result.map_err(|source| ConntrackError {
                 what: "delete from",

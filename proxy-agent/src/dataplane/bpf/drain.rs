@@ -1,0 +1,191 @@
+//! Programs that serve what is established and open nothing, while somebody else's rules have the new flows: until none is left.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Pod,
+    maps::{Array, Map, MapData},
+};
+use proxy_common::{Addr4, Addr6, Address, Flow, FlowFlags, FlowKey, Settings, TCP, UDP};
+
+use super::{
+    cleanup::cleanup,
+    clock::now,
+    flows::{FlowTables, pinned},
+    object::PinDir,
+};
+use crate::{
+    dataplane::udp::Wanted,
+    model::{Desired, Family},
+    netfilter::conntrack::{Ends, Table},
+    node::NodeFacts,
+};
+
+/// A closed connection may have its last acknowledgement under way for so many seconds.
+const LAST_PACKETS: u32 = 5;
+/// How long netfilter leaves our source ports alone if nobody says it again, in seconds.
+const RESERVED: u32 = 600;
+
+/// The programs of an earlier run, and whose ports they have.
+pub struct Drain {
+    pins: PinDir,
+    settings: Array<MapData, Settings>,
+    v4: FlowTables<Addr4>,
+    v6: FlowTables<Addr6>,
+    reserved: BTreeSet<(u8, Ends)>,
+}
+
+impl Drain {
+    /// From now on the programs open no flows. None if there are no programs. Rules for new flows have to be there before.
+    ///
+    /// # Errors
+    /// When the pinned maps cannot be opened or written.
+    pub fn begin(pins: &PinDir) -> Result<Option<Self>> {
+        if !pins.map("SETTINGS").exists() {
+            return Ok(None);
+        }
+        let mut drain = Self {
+            pins: pins.clone(),
+            settings: Map::Array(pinned(pins, "SETTINGS")?).try_into()?,
+            v4: FlowTables::open(pins, "4")?,
+            v6: FlowTables::open(pins, "6")?,
+            reserved: BTreeSet::new(),
+        };
+        drain.keep_ports();
+        // Netfilter masquerades what is marked, and these flows have their ports.
+        let settings = drain
+            .settings
+            .get(&0, 0)?
+            .with_draining(true)
+            .with_forward_mark(0);
+        drain
+            .settings
+            .set(0, settings, 0)
+            .context("cannot have the programs drain")?;
+        Ok(Some(drain))
+    }
+
+    /// Whether the programs still leave new flows to others: an agent that serves by them has them open flows again.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn goes_on(&self) -> Result<bool> {
+        Ok(self.settings.get(&0, 0)?.is_draining())
+    }
+
+    /// How many flows have not ended, and keeps netfilter from giving their source ports away.
+    ///
+    /// # Errors
+    /// When the clock cannot be read.
+    pub fn look(&mut self) -> Result<usize> {
+        self.keep_ports();
+        let now = now()?;
+        Ok(live(&self.v4, now) + live(&self.v6, now))
+    }
+
+    /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules.
+    pub fn end_misled(&mut self, desired: &Desired) {
+        end_misled(&mut self.v4, &Wanted::of(desired, Family::V4));
+        end_misled(&mut self.v6, &Wanted::of(desired, Family::V6));
+    }
+
+    /// Detaches the programs and removes what is pinned.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn finish(self, facts: &NodeFacts) -> Result<()> {
+        cleanup(&self.pins, facts)?;
+        for family in Family::ALL {
+            let of_family = |ends: &Ends| Family::of(ends.source.ip()) == family;
+            let ours = self.reserved.iter().filter(|(_, ends)| of_family(ends));
+            if let Err(error) = Table::open(family).and_then(|table| {
+                ours.clone()
+                    .try_for_each(|(protocol, ends)| table.release(*protocol, *ends))
+            }) {
+                tracing::debug!("{error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What netfilter does not learn makes it give a port twice once in tens of thousands of connections.
+    fn keep_ports(&mut self) {
+        let Ok(now) = now() else { return };
+        let masqueraded = masqueraded(&self.v4, now).chain(masqueraded(&self.v6, now));
+        let masqueraded: Vec<_> = masqueraded.collect();
+        for family in Family::ALL {
+            let of_family = |ends: &Ends| Family::of(ends.source.ip()) == family;
+            let mut ours = masqueraded.iter().filter(|(_, ends)| of_family(ends)).peekable();
+            if ours.peek().is_none() {
+                continue;
+            }
+            let reserved = Table::open(family).and_then(|table| {
+                ours.try_for_each(|(protocol, ends)| table.reserve(*protocol, *ends, RESERVED))
+            });
+            if let Err(error) = reserved {
+                tracing::warn!("netfilter may give away source ports that are in use: {error}");
+            }
+        }
+        self.reserved.extend(masqueraded);
+    }
+}
+
+fn live<A: Address>(tables: &FlowTables<A>, now: u32) -> usize
+where
+    FlowKey<A>: Pod,
+    Flow<A>: Pod,
+{
+    let requests = tables
+        .at_ingress()
+        .filter(|(_, flow)| flow.flags().has(FlowFlags::REQUEST));
+    requests.filter(|(key, flow)| is_live(key, flow, now)).count()
+}
+
+fn is_live<A: Address>(key: &FlowKey<A>, flow: &Flow<A>, now: u32) -> bool {
+    let is_closed = key.protocol() == TCP && flow.state().is_closed();
+    let has_ended = is_closed && now.saturating_sub(flow.last_seen()) > LAST_PACKETS;
+    !has_ended && !flow.is_expired(key.protocol(), now)
+}
+
+/// Protocol and ends of what the node sends in the name of clients.
+fn masqueraded<A: Address>(tables: &FlowTables<A>, now: u32) -> impl Iterator<Item = (u8, Ends)> + '_
+where
+    FlowKey<A>: Pod,
+    Flow<A>: Pod,
+{
+    let replies = tables
+        .at_ingress()
+        .filter(|(_, flow)| !flow.flags().has(FlowFlags::REQUEST));
+    let ours = replies.filter(|(_, flow)| !flow.flags().has(FlowFlags::DIRECT));
+    ours.filter(move |(key, flow)| is_live(key, flow, now))
+        .map(|(key, _)| {
+            let ends = Ends {
+                source: socket(key.destination()),
+                destination: socket(key.source()),
+            };
+            (key.protocol(), ends)
+        })
+}
+
+fn end_misled<A: Address>(tables: &mut FlowTables<A>, wanted: &Wanted)
+where
+    FlowKey<A>: Pod,
+    Flow<A>: Pod,
+{
+    let is_udp_request = |key: &FlowKey<A>, flow: &Flow<A>| {
+        key.protocol() == UDP && flow.flags().has(FlowFlags::REQUEST) && !flow.flags().has(FlowFlags::DIRECT)
+    };
+    let misled: Vec<_> = tables
+        .at_ingress()
+        .filter(|(key, flow)| is_udp_request(key, flow))
+        .filter(|(key, flow)| wanted.is_misled(socket(key.destination()), socket(flow.put())))
+        .collect();
+    for (key, _) in misled {
+        tables.remove_at_ingress(&key);
+    }
+}
+
+fn socket<A: Address>((address, port): (A, proxy_common::Port)) -> SocketAddr {
+    SocketAddr::new(address.to_ip(), port.get())
+}

@@ -1,0 +1,141 @@
+//! Programs and iptables rules take over from each other, and nobody notices.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::ensure;
+use harness::{
+    agent::READY,
+    iptables::Iptables,
+    traffic::{Client, Crowd, Strangers},
+    wait,
+    world::{Published, Variant, World},
+};
+use proxy_agent::model::{Family, Protocol};
+
+const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
+const DRAINING: &str = "serve their connections until those have ended";
+const TAKEN: &str = "UDP flows of netfilter are ours now";
+const RULES: [&str; 2] = ["--mode", "iptables"];
+
+/// Of each kind: a TCP Service is asked five times as often.
+const fn many(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Tcp => 250,
+        _ => 50,
+    }
+}
+
+struct Scene<'w> {
+    world: &'w World,
+    services: Vec<(Variant, Published<'w>)>,
+}
+
+impl<'w> Scene<'w> {
+    /// A Service of each variant, with an endpoint on each node.
+    fn on(world: &'w World) -> Self {
+        let [one, two] = &world.topology.nodes;
+        let endpoints = [&one.pods[0], &two.pods[0]];
+        let services = VARIANTS.map(|variant| (variant, world.publish(variant, &endpoints).unwrap()));
+        Self {
+            world,
+            services: services.into(),
+        }
+    }
+
+    /// From a pod at the cluster IP and from outside at the node port, which is masqueraded: a thousand by TCP, some by UDP.
+    fn crowd(&self) -> Crowd {
+        let mut crowd = Crowd::default();
+        let [one, _] = &self.world.topology.nodes;
+        for (Variant { protocol, .. }, service) in &self.services {
+            let pod = Client::new(&one.pods[2].ns);
+            crowd
+                .join(&pod, *protocol, service.vip(), many(*protocol))
+                .unwrap();
+            let outside = Client::new(&self.world.topology.client.ns);
+            let node_port = service.node_port(&one.host);
+            crowd
+                .join(&outside, *protocol, node_port, many(*protocol))
+                .unwrap();
+        }
+        crowd
+    }
+
+    fn strangers(&self) -> [Strangers; 2] {
+        let [one, _] = &self.world.topology.nodes;
+        let each = |target: fn(&Published<'_>, &harness::topology::Host) -> SocketAddr| {
+            let services = self.services.iter();
+            services
+                .map(|(variant, service)| (variant.protocol, target(service, &one.host)))
+                .collect()
+        };
+        [
+            Strangers::come(Arc::clone(&one.pods[1].ns), each(|service, _| service.vip())),
+            Strangers::come(
+                Arc::clone(&self.world.topology.client.ns),
+                each(|service, node| service.node_port(node)),
+            ),
+        ]
+    }
+
+    /// Ends both agents and starts them otherwise; until each has said so.
+    fn restart_until(&self, flags: &[&str], said: &str) {
+        for agent in &self.world.agents {
+            let before = agent.log().matches(said).count();
+            agent.restart_with(flags).unwrap();
+            wait::until(said, READY, || {
+                ensure!(agent.log().matches(said).count() > before, "{}", agent.log_tail());
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+
+    /// Whether any rule of a Service is left on either node.
+    fn has_rules(&self) -> bool {
+        let nodes = self.world.topology.nodes.iter();
+        nodes
+            .flat_map(|node| Family::ALL.map(|family| (node, family)))
+            .any(|(node, family)| {
+                Iptables::Nft
+                    .save(&node.host.ns, family)
+                    .unwrap()
+                    .contains("KUBE-SERVICES")
+            })
+    }
+}
+
+fn stop(strangers: [Strangers; 2]) {
+    for strangers in strangers {
+        let served = strangers.stop().unwrap();
+        assert!(served > 100, "only {served} strangers came");
+    }
+}
+
+#[test]
+fn a_thousand_connections_and_every_new_one_survive_programs_then_rules_then_programs() {
+    let world = World::start_with(&[]).unwrap();
+    let scene = Scene::on(&world);
+    let mut of_programs = scene.crowd();
+    assert!(of_programs.len() >= 1_000);
+    let strangers = scene.strangers();
+
+    scene.restart_until(&RULES, DRAINING);
+    of_programs.goes_on("rules have the new connections").unwrap();
+    let mut of_rules = scene.crowd();
+    of_programs.goes_on("with as many new ones by rules").unwrap();
+    assert!(scene.has_rules());
+
+    scene.restart_until(&["--mode", "bpf"], TAKEN);
+    wait::until("the rules are gone", READY, || {
+        ensure!(!scene.has_rules(), "KUBE-SERVICES is there");
+        Ok(())
+    })
+    .unwrap();
+    of_rules.goes_on("programs have taken over").unwrap();
+    of_programs.goes_on("programs are back").unwrap();
+    let mut again = scene.crowd();
+    for crowd in [&mut again, &mut of_rules, &mut of_programs] {
+        crowd.goes_on("with as many new ones by programs").unwrap();
+    }
+    stop(strangers);
+}
