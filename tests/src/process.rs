@@ -69,6 +69,12 @@ impl Process {
         .with_context(|| format!("{name} does not get ready"))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors

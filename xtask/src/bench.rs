@@ -25,7 +25,7 @@ pub(crate) fn become_bench(arguments: &[String]) -> Result<ExitCode> {
     let mut bench = command(&build::run(true)?)?;
     // Without Go the benchmark says itself what it leaves out.
     let programs = match arguments.first().map(String::as_str) {
-        Some("datapath") => apiserver::build_with_kube_proxy()?,
+        Some("datapath" | "iptables") => apiserver::build_with_kube_proxy()?,
         _ => apiserver::build()?,
     };
     bench.envs(programs.map(|folder| (apiserver::DIRECTORY, folder)));

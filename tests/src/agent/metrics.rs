@@ -91,8 +91,12 @@ pub(crate) fn scrape(ns: &NetNs, address: SocketAddr) -> Result<String> {
     Ok(body.to_owned())
 }
 
-/// The value of one series.
-pub(crate) fn value(text: &str, series: &str) -> Result<f64> {
+/// The value of one series of what a process tells Prometheus.
+///
+/// # Errors
+///
+/// There is no such series.
+pub fn value(text: &str, series: &str) -> Result<f64> {
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

@@ -29,7 +29,7 @@ use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::
 pub use binary::binary;
 pub use hooks::{Hook, hooks};
 pub use inspect::{Row, pins};
-pub use metrics::Series;
+pub use metrics::{Series, value as metric};
 pub use source::Source;
 
 /// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.

@@ -122,7 +122,22 @@ impl KubeProxy {
     ///
     /// It does not answer, or there is no such series.
     pub fn metric(&self, series: &str) -> Result<f64> {
-        metrics::value(&metrics::scrape(&self.ns, metrics::ADDRESS)?, series)
+        metrics::value(&self.metrics()?, series)
+    }
+
+    /// All of its metrics.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        metrics::scrape(&self.ns, metrics::ADDRESS)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.id()
     }
 
     /// What its rules are written with, as in `iptables v1.8.9 (legacy)`.

@@ -9,3 +9,4 @@
 
 mod control_plane;
 mod datapath;
+mod iptables;

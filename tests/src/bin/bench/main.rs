@@ -6,16 +6,21 @@
 //! datapath ──────┬─ twins ─▶ harness::topology              the same cluster without proxy, with us, with kube-proxy
 //!                ├─ rounds ─▶ load                          connections, requests, bytes through each of them in turn
 //!                └─ programs                                what the kernel says about our programs
+//! iptables ──────┬─ renderer ─▶ worker (one process a size)  what a node shall do → text of rules
+//!                └─ beside ─▶ harness::apiserver             the agent and kube-proxy, in turns → rules in the kernel
 //!                                │
 //!                          figures ◀─ targets
 //!                                │
 //!                             report (table, JSON, what was missed)
 //! ```
 
+mod cluster;
 mod control_plane;
 mod datapath;
 mod figures;
 mod fill;
+mod iptables;
+mod process;
 mod progress;
 mod report;
 mod stats;
@@ -56,6 +61,19 @@ enum Bench {
         seed: Option<u64>,
         #[command(flatten)]
         options: Options,
+    },
+    /// What the rules of iptables mode cost, beside the real kube-proxy.
+    Iptables {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Renders one size for `iptables`, by commands on standard input.
+    #[command(hide = true)]
+    RulesWorker {
+        /// Of all addresses.
+        family: iptables::worker::FamilyFlag,
+        /// Services.
+        services: u32,
     },
     /// Serves one size for `control-plane`, by commands on standard input.
     #[command(hide = true)]
@@ -109,6 +127,10 @@ fn main() -> ExitCode {
 fn run(bench: Bench) -> Result<ExitCode> {
     match bench {
         Bench::Worker { services } => control_plane::worker::run(services).map(|()| ExitCode::SUCCESS),
+        Bench::RulesWorker { family, services } => {
+            iptables::worker::run(family, services).map(|()| ExitCode::SUCCESS)
+        }
+        Bench::Iptables { options } => options.report("iptables", report::print, iptables::run),
         Bench::ControlPlane { part, options } => options.report("control-plane", report::print, |quick| {
             control_plane::run(quick, part)
         }),

@@ -15,11 +15,12 @@ pub(crate) fn print(figures: &Figures) {
         .set_header(["WHAT", "SERVICES", "MEDIAN", "P99", "UNIT", "TARGET"]);
     table.add_rows(figures.rows.iter().map(cells));
     println!("{}", table.trim_fmt());
-    print_skipped(figures);
+    print_remarks(figures);
 }
 
-/// Prints what is missing in the table.
-pub(crate) fn print_skipped(figures: &Figures) {
+/// Prints what one has to know to read the table, and what is missing in it.
+pub(crate) fn print_remarks(figures: &Figures) {
+    figures.notes.iter().for_each(|note| println!("{note}"));
     for skipped in &figures.skipped {
         println!("not measured: {skipped}");
     }

@@ -16,14 +16,11 @@ use harness::{
 };
 use serde_json::json;
 
-use super::{
-    Plan, memory, objects, row,
-    watch::Watched,
-    writer::{self, Writer},
-};
+use super::{Plan, row, watch::Watched};
 use crate::{
+    cluster::writer::{self, Writer},
     figures::Figure,
-    fill,
+    process,
     progress::progress,
     stats::{median, p99},
 };
@@ -48,7 +45,7 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": one.host.name}});
     server.admin().apply(&node)?;
     let filled = Instant::now();
-    fill(server.admin(), plan.api_services)?;
+    writer::fill(server.admin(), 0..plan.api_services)?;
     let filled = filled.elapsed();
 
     progress("API server: starting the agent");
@@ -57,7 +54,7 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
     let agent = Agent::start_from(source, &one.host, &scratch, TcAttach::Auto)?;
     let rows_of = |what, value, unit| row(what, plan.api_services, value, unit);
     let complete = complete(&agent, start, plan.api_services)?;
-    let process = agent.process().context("the agent has ended")?;
+    let agents = agent.process().context("the agent has ended")?;
     let mut rows = vec![
         rows_of("filling the API server (not ours)", filled.as_secs_f64(), "s"),
         rows_of(
@@ -65,21 +62,12 @@ pub(super) fn measure(plan: Plan) -> Result<Option<Vec<Figure>>> {
             complete.as_secs_f64(),
             "s",
         ),
-        rows_of("agent: processor time of it", processor_time(process)?, "s"),
+        rows_of("agent: processor time of it", processor_time(agents)?, "s"),
     ];
     rows.extend(latencies(plan, server.admin(), &agent)?);
-    let peak = memory::peak(&process.to_string())?;
+    let peak = process::peak_memory(agents)?;
     rows.push(rows_of("agent: peak memory", peak, "MiB"));
     Ok(Some(rows))
-}
-
-fn fill(admin: &Client, services: u32) -> Result<()> {
-    let namespaces: Vec<_> = (0..services.min(50))
-        .map(|index| objects::name(index).namespace.to_string())
-        .collect();
-    fill::fill(admin, &namespaces, &(0..services), |index| {
-        [writer::service(index), writer::slice(index)]
-    })
 }
 
 /// From `start` until the agent says that its first pass is done; what the map holds has to agree.

@@ -1,16 +1,11 @@
 //! Clusters that are in memory already: what is measured is the plan and the maps.
 
-use std::{
-    env, fs,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
-
 use anyhow::{Context as _, Result};
 
 use super::{Plan, row, system_calls};
 use crate::{
     figures::Figure,
+    process::{Worker, in_turn},
     progress::progress,
     stats::{median, p99},
 };
@@ -48,17 +43,6 @@ pub(super) fn measure(plan: Plan) -> Result<(Vec<Figure>, Vec<String>)> {
     Ok((rows, skipped))
 }
 
-/// Sizes in turn, so that a noisy minute concerns all of them.
-fn in_turn(command: &str, rounds: u32, workers: &mut [Worker]) -> Result<Vec<Vec<f64>>> {
-    let mut times = vec![Vec::new(); workers.len()];
-    for _ in 0..rounds {
-        for (worker, times) in workers.iter_mut().zip(&mut times) {
-            times.push(worker.ask(command)?);
-        }
-    }
-    Ok(times)
-}
-
 /// What all of them have left for later: they wait for it at the same time.
 fn later(workers: &mut [Worker]) -> Result<()> {
     for worker in &mut *workers {
@@ -74,7 +58,7 @@ fn cold(services: u32, rounds: u32) -> Result<(Worker, [Figure; 2])> {
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     let mut round = || -> Result<Worker> {
         progress(&format!("in memory: cold start of {services} Services"));
-        let mut worker = Worker::start(services)?;
+        let mut worker = Worker::start(&["worker"], services)?;
         times.push(worker.ask("cold")?);
         peaks.push(worker.ask("memory")?);
         Ok(worker)
@@ -146,73 +130,4 @@ fn large(plan: Plan, workers: &mut [Worker]) -> Result<Vec<Figure>> {
         rows.push(row(&what, worker.services, changed, "ms"));
     }
     Ok(rows)
-}
-
-/// A process of [`super::worker`]; it ends when its input does.
-pub(super) struct Worker {
-    pub(super) services: u32,
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Worker {
-    fn start(services: u32) -> Result<Self> {
-        let mut child = Command::new(env::current_exe()?)
-            .args(["worker", &services.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start a process of its own for a cluster")?;
-        let output = child.stdout.take().context("the process has no output")?;
-        Ok(Self {
-            services,
-            input: child.stdin.take(),
-            output: BufReader::new(output),
-            child,
-        })
-    }
-
-    pub(super) fn ask(&mut self, command: &str) -> Result<f64> {
-        self.tell(command)?;
-        self.answer(command)
-    }
-
-    fn tell(&mut self, command: &str) -> Result<()> {
-        let input = self.input.as_mut().context("the input is closed")?;
-        Ok(writeln!(input, "{command}")?)
-    }
-
-    fn answer(&mut self, command: &str) -> Result<f64> {
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
-        answer.trim().parse().with_context(|| {
-            format!(
-                "the process of {} Services has ended at {command:?}",
-                self.services
-            )
-        })
-    }
-
-    pub(super) fn id(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        if let Err(error) = self.child.wait() {
-            eprintln!("bench: a process could not be waited for: {error}");
-        }
-    }
-}
-
-/// Peak of a process's resident memory in MiB, by its id or `self`.
-pub(super) fn peak(process: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: f64 = kib.context("no VmHWM in /proc")?.trim().parse()?;
-    Ok(kib / 1024.0)
 }

@@ -2,11 +2,9 @@
 
 mod api;
 mod memory;
-mod objects;
 mod system_calls;
 mod watch;
 pub(crate) mod worker;
-mod writer;
 
 use anyhow::Result;
 
@@ -16,9 +14,6 @@ use crate::{
     progress::progress,
     targets,
 };
-
-/// Endpoints of each Service.
-const ENDPOINTS: u32 = 10;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +62,8 @@ pub(crate) fn run(quick: bool, part: Option<Part>) -> Result<Figures> {
         }
     }
     progress("");
-    targets::set(&mut rows);
-    skipped.extend(targets::without_row(&rows));
+    targets::set(&targets::CONTROL_PLANE, &mut rows);
+    skipped.extend(targets::without_row(&targets::CONTROL_PLANE, &rows));
     Figures::of_this_machine(rows, skipped)
 }
 

@@ -14,8 +14,8 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{memory::Worker, progress, row};
-use crate::figures::Figure;
+use super::{progress, row};
+use crate::{figures::Figure, process::Worker};
 
 /// So many of each.
 const CHANGES: u32 = 20;

@@ -8,10 +8,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{HashMap, Map, MapData};
 use harness::agent::Agent;
-use proxy_agent::dataplane::bpf::object::PinDir;
+use proxy_agent::{dataplane::bpf::object::PinDir, model::Family};
 use proxy_common::{Addr4, Address as _, Frontend, FrontendKey, Port, TCP};
 
-use super::objects;
+use crate::cluster::objects;
 
 /// Often enough for a tenth of a millisecond, seldom enough to leave the processor to the others.
 const INTERVAL: Duration = Duration::from_micros(100);
@@ -30,7 +30,7 @@ impl Watched {
     /// That of Service `index`.
     pub(super) fn new(agent: &Agent, index: u32) -> Result<Self> {
         let pin = PinDir::new(agent.pin_root()).map("FRONTENDS4");
-        let address = Addr4::from_ip(objects::cluster_ip(index)).context("not IPv4")?;
+        let address = Addr4::from_ip(objects::cluster_ip(index, Family::V4)).context("not IPv4")?;
         Ok(Self {
             map: Map::HashMap(MapData::from_pin(pin)?).try_into()?,
             key: FrontendKey::new(address, Port::new(80), TCP),

@@ -24,8 +24,7 @@ pub(crate) fn print(figures: &Figures) {
         println!("{size} Services\n\n{}\n", of_size(figures, size));
     }
     println!("Programs of kube-portal\n\n{}\n", of_programs(figures));
-    figures.notes.iter().for_each(|note| println!("{note}"));
-    report::print_skipped(figures);
+    report::print_remarks(figures);
 }
 
 fn of_size(figures: &Figures, size: &str) -> String {
