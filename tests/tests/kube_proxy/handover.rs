@@ -105,14 +105,19 @@ impl Scene {
 
     fn has_rules(&self) -> Result<bool> {
         let rules = Family::ALL.map(|family| self.rules(family));
-        Ok(rules.into_iter().collect::<Result<String>>()?.contains("KUBE-SERVICES"))
+        Ok(rules
+            .into_iter()
+            .collect::<Result<String>>()?
+            .contains("KUBE-SERVICES"))
     }
 
     /// Of both worlds.
     fn rules(&self, family: Family) -> Result<String> {
         let worlds = [Iptables::Nft, Iptables::Legacy].into_iter();
         let installed = worlds.filter(|world| world.is_installed());
-        installed.map(|world| world.save(&self.node().ns, family)).collect()
+        installed
+            .map(|world| world.save(&self.node().ns, family))
+            .collect()
     }
 
     /// By protocol: from a pod at the cluster IPs, and from outside at the node ports.
