@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    EXPECTED_BYTES,
     facts::{Claim, Facts, To},
     names::{ChainKind, ChainName, EXTERNAL_SERVICES, NODE_PORTS, PROXY_FIREWALL, SERVICES},
 };
@@ -25,6 +26,7 @@ pub(super) fn captures(facts: &Facts<'_>, counts_localhost: bool) -> [Captures; 
         facts,
         captures: <[Captures; 2]>::default(),
     };
+    writer.captures[0].nat.reserve(EXPECTED_BYTES);
     writer.cluster_ips();
     writer.external_ips();
     writer.load_balancer_ips();

@@ -101,15 +101,18 @@ impl Chains {
         entry + balancing + self.affinity.map_or(0, |_| affinity) + 2 * self.endpoints.len()
     }
 
-    /// The rules of the chains of the Service port of this name, with comments or without.
-    pub(super) fn write(&self, out: &mut String, name: &str, comments: bool) {
+    /// The rules of the chains, with comments if the Service port's name for them is given.
+    pub(super) fn write(&self, out: &mut String, name: Option<&str>) {
         out.push_str(&self.entry);
-        for list in 0..CHOOSING.len() {
-            self.write_affinity(out, list, name, comments);
-            self.write_balancing(out, list, name, comments);
+        for (list, kind) in CHOOSING.into_iter().enumerate() {
+            let hash = self.hash;
+            let chain = ChainName { kind, hash }.to_string();
+            let choice = Choice { chain, name };
+            self.write_affinity(out, list, &choice);
+            self.write_balancing(out, list, &choice);
         }
         for member in &self.endpoints {
-            self.write_endpoint(out, member, name, comments);
+            self.write_endpoint(out, member, name);
         }
     }
 
@@ -125,11 +128,11 @@ impl Chains {
     }
 
     /// Who has been here before goes where it was sent before, also to an endpoint that gets nobody new.
-    fn write_affinity(&self, out: &mut String, list: usize, name: &str, comments: bool) {
+    fn write_affinity(&self, out: &mut String, list: usize, choice: &Choice<'_>) {
         let Some(seconds) = self.affinity else { return };
         for (member, _) in self.members(list) {
             let chain = member.chain();
-            self.write_choice(out, list, member, name, comments);
+            choice.write(out, member);
             let _ = writeln!(
                 out,
                 " -m recent --name {chain} --rcheck --seconds {seconds} --reap -j {chain}"
@@ -137,10 +140,10 @@ impl Chains {
         }
     }
 
-    fn write_balancing(&self, out: &mut String, list: usize, name: &str, comments: bool) {
+    fn write_balancing(&self, out: &mut String, list: usize, choice: &Choice<'_>) {
         let mut left: u64 = self.weights(list).map(u64::from).sum();
         for (member, weight) in self.members(list).filter(|(_, weight)| *weight > 0) {
-            self.write_choice(out, list, member, name, comments);
+            choice.write(out, member);
             if u64::from(weight) < left {
                 let share = Probability { weight, of: left };
                 let _ = write!(out, " -m statistic --mode random --probability {share}");
@@ -150,34 +153,37 @@ impl Chains {
         }
     }
 
-    /// How a rule begins that may send to an endpoint.
-    fn write_choice(&self, out: &mut String, list: usize, member: &Member, name: &str, comments: bool) {
-        let chain = ChainName {
-            kind: CHOOSING[list],
-            hash: self.hash,
-        };
+    fn write_endpoint(&self, out: &mut String, member: &Member, name: Option<&str>) {
+        let (chain, protocol, start) = (member.chain(), self.protocol, out.len());
         let _ = write!(out, "-A {chain}");
-        if comments {
-            let _ = write!(out, " -m comment --comment \"{name} -> {}\"", member.at());
+        if let Some(name) = name {
+            let _ = write!(out, " -m comment --comment {name}");
         }
-    }
-
-    fn write_endpoint(&self, out: &mut String, member: &Member, name: &str, comments: bool) {
-        let (chain, protocol) = (member.chain(), self.protocol);
-        let begin = |out: &mut String| {
-            let _ = write!(out, "-A {chain}");
-            if comments {
-                let _ = write!(out, " -m comment --comment {name}");
-            }
-        };
-        begin(out);
+        let beginning = start..out.len();
         let _ = writeln!(out, " -s {} -j {MARK_MASQ}", member.address);
-        begin(out);
+        out.extend_from_within(beginning);
         if self.affinity.is_some() {
             let _ = write!(out, " -m recent --name {chain} --set");
         }
         let at = member.at();
         let _ = writeln!(out, " -m {protocol} -p {protocol} -j DNAT --to-destination {at}");
+    }
+}
+
+/// How the rules of a list begin that may send to an endpoint.
+struct Choice<'a> {
+    chain: String,
+    /// Of the Service port, where there are comments.
+    name: Option<&'a str>,
+}
+
+impl Choice<'_> {
+    fn write(&self, out: &mut String, member: &Member) {
+        out.push_str("-A ");
+        out.push_str(&self.chain);
+        if let Some(name) = self.name {
+            let _ = write!(out, " -m comment --comment \"{name} -> {}\"", member.at());
+        }
     }
 }
 
@@ -194,15 +200,15 @@ fn members(facts: &Facts<'_>) -> Box<[Member]> {
             ..
         } in endpoints.iter().copied()
         {
-            let at = SocketAddr::new(address, port).to_string();
             hashed.truncate(start);
-            hashed.push_str(&at);
+            let _ = write!(hashed, "{}", SocketAddr::new(address, port));
             let new = || Member {
                 address,
                 port,
                 hash: Hash::of(&hashed),
                 weights: [None; 2],
             };
+            let at = hashed[start..].to_owned();
             members.entry(at).or_insert_with(new).weights[list] = Some(weight);
         }
     }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use super::{
+    EXPECTED_BYTES,
     facts::{Facts, FromPods, To},
     names::{ChainKind, MARK_MASQ, PROXY_FIREWALL},
 };
 use crate::model::{FrontendAddress, FrontendKind, LocalTraffic, Masquerade, TrafficPolicy};
 
 pub(super) fn rules(facts: &Facts<'_>, pods: &LocalTraffic) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(EXPECTED_BYTES);
     if facts.has_internal_endpoints() {
         masquerade(&mut out, facts, pods);
     }

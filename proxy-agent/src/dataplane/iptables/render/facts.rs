@@ -45,8 +45,7 @@ impl<'a> Facts<'a> {
     ) -> Option<Self> {
         let port = desired.service_ports.get(id)?;
         let claims = claims(desired, id, keys);
-        let [cluster, local] =
-            [Scope::Cluster, Scope::Local].map(|scope| endpoints(desired, id, family, scope));
+        let [cluster, local] = endpoints(desired, id, family);
         let leaves_to_others = |claim: &Claim<'_>| claim.frontend.when_empty == WhenEmpty::Drop;
         let has_endpoints = !cluster.is_empty() || !local.is_empty() || claims.iter().any(leaves_to_others);
         let (name, protocol) = (id.to_string(), lower_case(id.protocol));
@@ -133,13 +132,18 @@ fn claims<'a>(desired: &'a Desired, id: &ServicePortId, keys: &'a [FrontendKey])
     claims
 }
 
-fn endpoints<'a>(desired: &'a Desired, id: &ServicePortId, family: Family, scope: Scope) -> &'a [Endpoint] {
-    let key = ListKey {
+/// Of policies Cluster and Local.
+fn endpoints<'a>(desired: &'a Desired, id: &ServicePortId, family: Family) -> [&'a [Endpoint]; 2] {
+    let mut key = ListKey {
         service_port: id.clone(),
         family,
-        scope,
+        scope: Scope::Cluster,
     };
-    desired.lists.get(&key).map_or(&[], |list| &list.endpoints)
+    [Scope::Cluster, Scope::Local].map(|scope| {
+        key.scope = scope;
+        let list = desired.lists.get(&key);
+        list.map_or(&[][..], |list| &list.endpoints)
+    })
 }
 
 const fn lower_case(protocol: Protocol) -> &'static str {

@@ -27,7 +27,7 @@ mod text;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 pub(super) use self::{capture::LOCALHOST_COUNTER, fixed::INVALID_COUNTER};
@@ -40,6 +40,9 @@ use crate::model::{Delta, Desired, Family, FamilyRules, FrontendKey, Protocol, S
 /// With more endpoints than these the rules that choose among them have no comments. Counted are those that this node sends to;
 /// kube-proxy counts the others, too.
 const LARGE_CLUSTER: usize = 1000;
+
+/// More than the rules of most Service ports take, those of endpoints not counted: a text that grows moves.
+const EXPECTED_BYTES: usize = 256;
 
 /// What the rules depend on beside the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +99,8 @@ pub struct Renderer {
     chains: BTreeMap<Arc<ServicePortId>, Chains>,
     /// Those whose chains are not written yet.
     pending: BTreeSet<Arc<ServicePortId>>,
-    active: BTreeSet<ChainName>,
+    /// Found when somebody asks: changes come and go without.
+    active: OnceLock<BTreeSet<ChainName>>,
     /// Those that may be in the kernel and are not needed any more.
     left: BTreeSet<ChainName>,
     endpoints: usize,
@@ -115,7 +119,7 @@ impl Renderer {
             nat: Default::default(),
             chains: BTreeMap::new(),
             pending: BTreeSet::new(),
-            active: BTreeSet::new(),
+            active: OnceLock::new(),
             left: BTreeSet::new(),
             endpoints: 0,
         }
@@ -167,19 +171,19 @@ impl Renderer {
     /// Whether a chain of table nat is a Service's that is in use.
     #[must_use]
     pub fn is_active(&self, chain: &str) -> bool {
-        ChainName::parse(chain).is_some_and(|name| self.active.contains(&name))
+        let active = self.active.get_or_init(|| self.names().collect());
+        ChainName::parse(chain).is_some_and(|name| active.contains(&name))
     }
 
     /// The names of all chains of Services that are in use.
     pub fn active(&self) -> impl Iterator<Item = String> + '_ {
-        self.active.iter().map(ToString::to_string)
+        self.names().map(|name| name.to_string())
     }
 
     /// The chains of Services that have come out of use since [`Self::written`].
     #[must_use]
     pub fn left(&self) -> Vec<String> {
-        let left = self.left.difference(&self.active);
-        left.map(ToString::to_string).collect()
+        self.left.iter().map(ToString::to_string).collect()
     }
 
     /// Whether there are so many endpoints that kube-proxy spares itself what is not urgent: it looks for stale chains once in a
@@ -223,9 +227,16 @@ impl Renderer {
         }
     }
 
+    fn names(&self) -> impl Iterator<Item = ChainName> + '_ {
+        self.chains.values().flat_map(Chains::names)
+    }
+
     fn keep_chains(&mut self, port: &Arc<ServicePortId>, chains: Chains) {
+        self.active.take();
         self.endpoints += chains.endpoints();
-        self.active.extend(chains.names());
+        for name in chains.names() {
+            self.left.remove(&name);
+        }
         self.chains.insert(Arc::clone(port), chains);
         self.pending.insert(Arc::clone(port));
     }
@@ -234,11 +245,9 @@ impl Renderer {
         let Some(chains) = self.chains.remove(port) else {
             return;
         };
+        self.active.take();
         self.endpoints -= chains.endpoints();
-        for name in chains.names() {
-            self.active.remove(&name);
-            self.left.insert(name);
-        }
+        self.left.extend(chains.names());
         self.pending.remove(port);
     }
 }

@@ -1,6 +1,6 @@
 //! What the chains are called. A kube-proxy that comes after us, and whatever reads its rules, must find its own names.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use data_encoding::BASE32;
 use ring::digest::{SHA256, digest};
@@ -86,7 +86,7 @@ impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 16];
         BASE32.encode_mut(&self.0, &mut text);
-        text.iter().try_for_each(|byte| f.write_char(char::from(*byte)))
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

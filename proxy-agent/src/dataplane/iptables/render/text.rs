@@ -49,7 +49,8 @@ impl Renderer {
     fn write_chains(&self, out: &mut String, extent: Extent, stale: &[String]) {
         let comments = !self.is_large();
         for (port, chains) in self.chains(extent) {
-            chains.write(out, &port.to_string(), comments);
+            let name = comments.then(|| port.to_string());
+            chains.write(out, name.as_deref());
         }
         for chain in stale {
             let _ = writeln!(out, "-X {chain}");
