@@ -9,7 +9,6 @@
 //!   comes first in a hash map;
 //! - an address that a Service names twice, as external and as load balancer's IP: kube-proxy writes both rules, of which the
 //!   second is never reached;
-//! - endpoints that one slice has twice: kube-proxy takes the last that does not terminate, we the most usable, local ones first;
 //! - more than a thousand endpoints: kube-proxy leaves out comments then, and counts endpoints that it sends nothing to.
 
 use std::{env, mem};
