@@ -239,17 +239,31 @@ mod tests {
             (vec!["@there", "@here serving-terminating"], true, false),
             (vec!["@here", "@there terminating"], true, true),
             (vec!["@here serving-terminating", "@here terminating"], true, true),
-            (vec!["@here terminating", "@here serving-terminating"], false, false),
+            (
+                vec!["@here terminating", "@here serving-terminating"],
+                false,
+                false,
+            ),
             (vec!["terminating", "@here", "@there terminating"], true, true),
         ] {
             let entries: Vec<String> = entries.iter().map(|state| format!("10.0.0.1 {state}")).collect();
             let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-            let list = |is_used| if is_used { strings(&["10.0.0.1:8080"]) } else { Vec::new() };
+            let list = |is_used| {
+                if is_used {
+                    strings(&["10.0.0.1:8080"])
+                } else {
+                    Vec::new()
+                }
+            };
             let expected = (list(cluster), list(local));
             assert_eq!(one(&entries), expected, "{entries:?} in one slice");
             let slices = entries.iter().zip(["a", "b", "c"]);
             let slices = slices.map(|(entry, name)| slice(&format!("default/{name}"), "web", &[*entry]));
-            assert_eq!(lists(&slices.collect::<Vec<_>>(), ""), expected, "{entries:?} in a slice each");
+            assert_eq!(
+                lists(&slices.collect::<Vec<_>>(), ""),
+                expected,
+                "{entries:?} in a slice each"
+            );
         }
     }
 
