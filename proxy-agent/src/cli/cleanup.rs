@@ -11,7 +11,11 @@ use clap::Args;
 use super::Pins;
 use crate::{
     dataplane::{
-        bpf::{cleanup::cleanup, drain::Drain, object::PinDir},
+        bpf::{
+            cleanup::cleanup,
+            drain::{Drain, Left},
+            object::PinDir,
+        },
         iptables,
     },
     node::{self, NodeFacts},
@@ -53,17 +57,18 @@ fn drain(pins: &PinDir) -> Result<()> {
     let Some(mut drain) = Drain::begin(pins)? else {
         return cleanup(pins, &facts()?);
     };
-    let mut told: Option<(usize, Instant)> = None;
+    let mut told: Option<(Left, Instant)> = None;
     loop {
         if !drain.goes_on()? {
             bail!("`kube-portal run` serves this node: end it first, then repeat");
         }
         let left = drain.look()?;
-        if left == 0 {
+        if left.is_none() {
             return drain.finish(&facts()?);
         }
         if told.is_none_or(|(before, at)| before != left && at.elapsed() >= TELL) {
-            eprintln!("draining: {left} connections have not ended");
+            let Left { tcp, udp } = left;
+            eprintln!("draining: {tcp} TCP connections and {udp} UDP flows have not ended");
             told = Some((left, Instant::now()));
         }
         thread::sleep(LOOK);

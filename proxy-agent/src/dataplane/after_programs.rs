@@ -55,7 +55,7 @@ impl RulesAfterPrograms {
         };
         drain.end_misled(desired);
         match drain.look() {
-            Ok(0) => self.finish(),
+            Ok(left) if left.is_none() => self.finish(),
             Ok(_) => {}
             Err(error) => tracing::warn!("cannot look at the programs' flows: {}", explain(&error)),
         }

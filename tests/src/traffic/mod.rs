@@ -6,6 +6,7 @@ mod bulk;
 mod client;
 mod crowd;
 mod http;
+mod sctp;
 mod server;
 mod talker;
 
@@ -13,6 +14,7 @@ pub use bulk::exchange;
 pub use client::{Answer, Client, Conversation};
 pub use crowd::{Crowd, Strangers};
 pub use http::{Page, get};
+pub use sctp::{SctpListener, Seen, send_init};
 pub use server::{Role, Server};
 pub use talker::Talker;
 

@@ -1,6 +1,6 @@
 //! A node goes from the real kube-proxy to our programs and back, and nobody notices.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use harness::{
@@ -86,9 +86,13 @@ impl Scene {
             flags: &[],
         };
         let mut proxy = KubeProxy::start(Mode::Iptables, self.node(), setup).unwrap();
-        proxy
-            .wait_for(&CLUSTER_IPS.map(|ip| ip.parse().unwrap()))
-            .unwrap();
+        proxy.wait_for(&[CLUSTER_IPS[0].parse().unwrap()]).unwrap();
+        wait::until("rules of IPv6", READY, || {
+            let saved = self.rules(Family::V6)?;
+            ensure!(saved.contains(CLUSTER_IPS[1]), "{saved}");
+            Ok(())
+        })
+        .unwrap();
         proxy
     }
 
@@ -225,10 +229,20 @@ fn a_thousand_connections_and_every_new_one_survive_kube_proxy_then_programs_the
     let _proxy = scene.start_kube_proxy();
     let mut command = agent.command(&["cleanup", "--drain"]);
     let mut drain = Process::start("cleanup", &mut command, scene.scratch.path()).unwrap();
+    wait::until("the programs open nothing", READY, || {
+        let said = fs::read_to_string(scene.scratch.path().join("cleanup.log"))?;
+        ensure!(said.contains("have not ended"), "{said}");
+        Ok(())
+    })
+    .unwrap();
     let mut again = [scene.crowd(Protocol::Tcp, 250), scene.crowd(Protocol::Udp, 50)];
     go_on(&mut of_programs, "kube-proxy has the new connections");
     go_on(&mut of_rules, "kube-proxy is back");
     drain.alive().unwrap();
+    for strangers in strangers {
+        assert!(strangers.stop().unwrap() > 100);
+    }
+    // Its conversations by UDP are the programs', of which nobody tells when they end.
     let [of_rules, _] = of_rules;
     drop(of_programs);
     wait::until("the programs' last connection ends", DRAINED, || {
@@ -240,7 +254,4 @@ fn a_thousand_connections_and_every_new_one_survive_kube_proxy_then_programs_the
     go_on(&mut [of_rules], "the programs are gone");
     go_on(&mut again, "the programs are gone");
     assert!(scene.has_rules().unwrap());
-    for strangers in strangers {
-        assert!(strangers.stop().unwrap() > 100);
-    }
 }

@@ -1,11 +1,13 @@
 //! Programs and iptables rules take over from each other, and nobody notices.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use harness::{
-    agent::READY,
+    agent::{Agent, READY, hooks, pins},
     iptables::Iptables,
+    manifests::Endpoint,
+    process::Process,
     traffic::{Client, Crowd, Strangers},
     wait,
     world::{Published, Variant, World},
@@ -15,6 +17,8 @@ use proxy_agent::model::{Family, Protocol};
 const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
 const DRAINING: &str = "serve their connections until those have ended";
 const TAKEN: &str = "UDP flows of netfilter are ours now";
+/// A closed connection counts for some seconds more, and it is looked every five.
+const PATIENCE: Duration = Duration::from_secs(30);
 const RULES: [&str; 2] = ["--mode", "iptables"];
 
 /// Of each kind: a TCP Service is asked five times as often.
@@ -138,4 +142,95 @@ fn a_thousand_connections_and_every_new_one_survive_programs_then_rules_then_pro
         crowd.goes_on("with as many new ones by programs").unwrap();
     }
     stop(strangers);
+}
+
+#[test]
+fn programs_that_drain_go_with_their_last_connection() {
+    let world = World::start_with(&[]).unwrap();
+    let [one, two] = &world.topology.nodes;
+    let service = world
+        .publish(crate::IPV4_TCP, &[&one.pods[0], &two.pods[0]])
+        .unwrap();
+    let client = Client::new(&one.pods[2].ns);
+    let mut last = Crowd::default();
+    last.join(&client, Protocol::Tcp, service.vip(), 1).unwrap();
+    let agent = &world.agents[0];
+    agent.restart_with(&RULES).unwrap();
+    wait_for_log(agent, DRAINING);
+    last.goes_on("rules have the new connections").unwrap();
+    assert!(!hooks(&one.host.ns).unwrap().is_empty());
+
+    drop(last);
+    wait_for_log(agent, "the programs' last connection has ended");
+    assert_eq!(hooks(&one.host.ns).unwrap(), []);
+    assert_eq!(pins(agent.pin_root()).unwrap(), Vec::<PathBuf>::new());
+    client.ask(Protocol::Tcp, service.vip()).unwrap();
+}
+
+#[test]
+fn a_udp_flow_of_programs_that_drain_leaves_an_endpoint_that_is_gone() {
+    let world = World::start_with(&[]).unwrap();
+    let [one, two] = &world.topology.nodes;
+    let mut service = world.publish(crate::IPV4_UDP, &[&two.pods[0]]).unwrap();
+    service.set_endpoints(&[&one.pods[0]]).unwrap();
+    let mut flow = Client::new(&one.pods[2].ns)
+        .talk(Protocol::Udp, service.vip())
+        .unwrap();
+    assert_eq!(flow.ask("one").unwrap().server, one.pods[0].name);
+    let agent = &world.agents[0];
+    agent.restart_with(&RULES).unwrap();
+    wait_for_log(agent, DRAINING);
+    assert_eq!(flow.ask("two").unwrap().server, one.pods[0].name);
+
+    let mut changed = service.service.clone();
+    changed.endpoints = Endpoint::of(&[&two.pods[0]], &[Family::V4]);
+    world.manifests.write(&changed).unwrap();
+    wait::until("the flow moves", READY, || {
+        let server = flow.ask("three")?.server;
+        ensure!(server == two.pods[0].name, "{server} answers");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_drains_is_not_drained_while_an_agent_serves() {
+    let world = World::start_with(&[]).unwrap();
+    let node = &world.topology.nodes[0];
+    let service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
+    let client = Client::new(&node.pods[2].ns);
+    let mut crowd = Crowd::default();
+    crowd.join(&client, Protocol::Tcp, service.vip(), 1).unwrap();
+    let agent = &world.agents[0];
+    agent.kill().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut drain = Process::start(
+        "cleanup",
+        &mut agent.command(&["cleanup", "--drain"]),
+        scratch.path(),
+    )
+    .unwrap();
+    let hasty = client.patience(Duration::from_millis(300));
+    wait::until("new connections are nobody's", READY, || {
+        ensure!(hasty.ask(Protocol::Tcp, service.vip()).is_err(), "it is answered");
+        Ok(())
+    })
+    .unwrap();
+    crowd.goes_on("nobody has the new connections").unwrap();
+    agent.run().unwrap();
+    wait::until("the end of the command", READY, || match drain.alive() {
+        Err(ended) if ended.to_string().contains("serves this node: end it first") => Ok(()),
+        other => bail!("{other:?}"),
+    })
+    .unwrap();
+    client.ask(Protocol::Tcp, service.vip()).unwrap();
+    crowd.goes_on("the agent is back").unwrap();
+}
+
+fn wait_for_log(agent: &Agent, said: &str) {
+    wait::until(said, PATIENCE, || {
+        ensure!(agent.log().contains(said), "{}", agent.log_tail());
+        Ok(())
+    })
+    .unwrap();
 }

@@ -93,6 +93,7 @@ mod restart;
 mod rule_counters;
 mod rule_metrics;
 mod same_source_port;
+mod sctp;
 mod service_deleted;
 mod untouched;
 mod uplinks;

@@ -27,6 +27,15 @@ const LAST_PACKETS: u32 = 5;
 /// How long netfilter leaves our source ports alone if nobody says it again, in seconds.
 const RESERVED: u32 = 600;
 
+/// What has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// TCP connections.
+    pub tcp: usize,
+    /// UDP flows, which end by being idle.
+    pub udp: usize,
+}
+
 /// The programs of an earlier run, and whose ports they have.
 pub struct Drain {
     pins: PinDir,
@@ -74,14 +83,16 @@ impl Drain {
         Ok(self.settings.get(&0, 0)?.is_draining())
     }
 
-    /// How many flows have not ended, and keeps netfilter from giving their source ports away.
+    /// What has not ended, and keeps netfilter from giving its source ports away.
     ///
     /// # Errors
     /// When the clock cannot be read.
-    pub fn look(&mut self) -> Result<usize> {
+    pub fn look(&mut self) -> Result<Left> {
         self.keep_ports();
-        let now = now()?;
-        Ok(live(&self.v4, now) + live(&self.v6, now))
+        let (mut left, now) = (Left::default(), now()?);
+        left.count(&self.v4, now);
+        left.count(&self.v6, now);
+        Ok(left)
     }
 
     /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules.
@@ -131,15 +142,29 @@ impl Drain {
     }
 }
 
-fn live<A: Address>(tables: &FlowTables<A>, now: u32) -> usize
-where
-    FlowKey<A>: Pod,
-    Flow<A>: Pod,
-{
-    let requests = tables
-        .at_ingress()
-        .filter(|(_, flow)| flow.flags().has(FlowFlags::REQUEST));
-    requests.filter(|(key, flow)| is_live(key, flow, now)).count()
+impl Left {
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.tcp == 0 && self.udp == 0
+    }
+
+    fn count<A: Address>(&mut self, tables: &FlowTables<A>, now: u32)
+    where
+        FlowKey<A>: Pod,
+        Flow<A>: Pod,
+    {
+        for (key, flow) in tables.at_ingress() {
+            if flow.flags().has(FlowFlags::REQUEST) && is_live(&key, &flow, now) {
+                let of_protocol = if key.protocol() == TCP {
+                    &mut self.tcp
+                } else {
+                    &mut self.udp
+                };
+                *of_protocol += 1;
+            }
+        }
+    }
 }
 
 fn is_live<A: Address>(key: &FlowKey<A>, flow: &Flow<A>, now: u32) -> bool {

@@ -69,7 +69,9 @@ impl Writer {
     /// Whether nobody has served by these maps yet, or somebody else was to have the new flows.
     #[must_use]
     pub fn has_not_begun(&self) -> bool {
-        self.draining || known(&self.maps).is_none()
+        // An array of the kernel's has its element from the start: zeros, which no id is.
+        let is_new = |settings: &Settings| settings.next_list() == 0;
+        self.draining || known(&self.maps).is_none_or(is_new)
     }
 
     /// Has the programs open no flows, or open them again.
