@@ -10,7 +10,7 @@
 mod interfaces;
 mod netlink;
 #[cfg(test)]
-mod netns_tests;
+pub(crate) mod netns_tests;
 pub mod ports;
 mod watch;
 

@@ -23,7 +23,7 @@ use tokio::{
 use super::*;
 
 /// Runs `test` on a thread that has a network namespace of its own; the namespace ends with the thread.
-fn in_own_namespace(name: &str, test: impl FnOnce(&Runtime) + Send + 'static) {
+pub(crate) fn in_own_namespace(name: &str, test: impl FnOnce(&Runtime) + Send + 'static) {
     if !geteuid().is_root() {
         // Not println, which the test harness keeps to itself.
         writeln!(stdout(), "SKIPPED {name}: network namespaces need root").unwrap();

@@ -236,14 +236,15 @@ fn a_thousand_connections_and_every_new_one_survive_kube_proxy_then_programs_the
     })
     .unwrap();
     let mut again = [scene.crowd(Protocol::Tcp, 250), scene.crowd(Protocol::Udp, 50)];
+    go_on(&mut again, "programs drain");
     go_on(&mut of_programs, "kube-proxy has the new connections");
     go_on(&mut of_rules, "kube-proxy is back");
     drain.alive().unwrap();
     for strangers in strangers {
         assert!(strangers.stop().unwrap() > 100);
     }
-    // Its conversations by UDP are the programs', of which nobody tells when they end.
-    let [of_rules, _] = of_rules;
+    // Nobody tells when conversations by UDP have ended: for the programs and for conntrack alike they do by being idle.
+    let ([of_rules, _], [again, _]) = (of_rules, again);
     drop(of_programs);
     wait::until("the programs' last connection ends", DRAINED, || {
         ensure!(drain.alive().is_err(), "it drains");
@@ -251,7 +252,6 @@ fn a_thousand_connections_and_every_new_one_survive_kube_proxy_then_programs_the
     })
     .unwrap();
     assert!(hooks(&scene.node().ns).unwrap().is_empty());
-    go_on(&mut [of_rules], "the programs are gone");
-    go_on(&mut again, "the programs are gone");
+    go_on(&mut [of_rules, again], "the programs are gone");
     assert!(scene.has_rules().unwrap());
 }

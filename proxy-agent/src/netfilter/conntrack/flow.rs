@@ -87,6 +87,19 @@ impl Flow {
     pub(crate) const fn has_answer(&self) -> bool {
         self.status & SEEN_REPLY != 0
     }
+
+    /// Translated and answered.
+    #[cfg(test)]
+    pub(crate) const fn of(protocol: u8, request: Ends, reply: Ends) -> Self {
+        Self {
+            protocol,
+            request,
+            reply,
+            status: DST_NAT | SEEN_REPLY,
+            tuple: Vec::new(),
+            zone: None,
+        }
+    }
 }
 
 impl Ends {

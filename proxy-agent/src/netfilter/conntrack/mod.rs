@@ -2,6 +2,8 @@
 
 mod flow;
 mod netlink;
+#[cfg(test)]
+mod netns_tests;
 
 pub(crate) use self::{
     flow::{Ends, Flow},
