@@ -23,6 +23,16 @@ impl Iptables {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Nft, Self::Legacy];
 
+    /// The legacy one if it is installed: it is the faster one.
+    #[must_use]
+    pub fn usual() -> Self {
+        if Self::Legacy.is_installed() {
+            Self::Legacy
+        } else {
+            Self::Nft
+        }
+    }
+
     fn program(self, family: Family, suffix: &str) -> String {
         let name = match family {
             Family::V4 => "iptables",

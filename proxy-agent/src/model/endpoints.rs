@@ -30,11 +30,6 @@ impl Candidate<'_> {
         self.source.serving && self.source.terminating
     }
 
-    /// Which of two entries for one address and port counts: the local one, then the more usable one.
-    fn rank(&self) -> (bool, bool, bool) {
-        (self.local, self.is_ready(), self.is_fallback())
-    }
-
     fn in_scope(&self, scope: Scope) -> bool {
         scope == Scope::Cluster || self.local
     }
@@ -51,7 +46,9 @@ impl Candidate<'_> {
 
 /// The endpoints that the slices of a Service give to one of its ports, in ascending order, without duplicates.
 ///
-/// `slices` are those of the port's Service in the order of their names. Slices of one Service may have different ports.
+/// `slices` are those of the port's Service in the order of their names. Slices of one Service may have different ports. Of several
+/// entries for one address and port the last that does not terminate counts, else the first: kube-proxy's rule, but it meets the
+/// slices in any order.
 pub(super) fn join<'a>(
     slices: &[&'a EndpointSlice],
     family: Family,
@@ -85,8 +82,10 @@ fn candidate<'a>(source: &'a SliceEndpoint, port: u16, here: Here<'_>) -> Candid
 
 fn add<'a>(found: &mut BTreeMap<(IpAddr, u16), Candidate<'a>>, new: Candidate<'a>) {
     let key = (new.address, new.port);
-    if found.get(&key).is_none_or(|old| old.rank() < new.rank()) {
+    if !new.source.terminating {
         found.insert(key, new);
+    } else {
+        found.entry(key).or_insert(new);
     }
 }
 
@@ -230,26 +229,40 @@ mod tests {
     }
 
     #[test]
-    fn of_two_entries_for_one_address_the_local_one_wins_then_the_ready_one() {
-        for (first, second, cluster, local) in [
-            ("10.0.0.1 unready", "10.0.0.1", vec!["10.0.0.1:8080"], vec![]),
-            ("10.0.0.1", "10.0.0.1 unready", vec!["10.0.0.1:8080"], vec![]),
+    fn of_the_entries_for_one_address_the_last_that_does_not_terminate_counts_else_the_first() {
+        for (entries, cluster, local) in [
+            (vec!["unready", "ready"], true, false),
+            (vec!["ready", "unready"], false, false),
+            (vec!["@there", "@here"], true, true),
+            (vec!["@here", "@there"], true, false),
+            (vec!["@here serving-terminating", "@there"], true, false),
+            (vec!["@there", "@here serving-terminating"], true, false),
+            (vec!["@here", "@there terminating"], true, true),
+            (vec!["@here serving-terminating", "@here terminating"], true, true),
             (
-                "10.0.0.1 @there",
-                "10.0.0.1 @here",
-                vec!["10.0.0.1:8080"],
-                vec!["10.0.0.1:8080"],
+                vec!["@here terminating", "@here serving-terminating"],
+                false,
+                false,
             ),
-            ("10.0.0.1 @here unready", "10.0.0.1 @there", vec![], vec![]),
+            (vec!["terminating", "@here", "@there terminating"], true, true),
         ] {
-            let slices = [
-                slice("default/a", "web", &[first]),
-                slice("default/b", "web", &[second]),
-            ];
+            let entries: Vec<String> = entries.iter().map(|state| format!("10.0.0.1 {state}")).collect();
+            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let list = |is_used| {
+                if is_used {
+                    strings(&["10.0.0.1:8080"])
+                } else {
+                    Vec::new()
+                }
+            };
+            let expected = (list(cluster), list(local));
+            assert_eq!(one(&entries), expected, "{entries:?} in one slice");
+            let slices = entries.iter().zip(["a", "b", "c"]);
+            let slices = slices.map(|(entry, name)| slice(&format!("default/{name}"), "web", &[*entry]));
             assert_eq!(
-                lists(&slices, ""),
-                (strings(&cluster), strings(&local)),
-                "{first}, {second}"
+                lists(&slices.collect::<Vec<_>>(), ""),
+                expected,
+                "{entries:?} in a slice each"
             );
         }
     }

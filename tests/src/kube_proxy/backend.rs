@@ -13,10 +13,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::Mode;
-use crate::{exec, netns::NetNs};
+use crate::{exec, iptables::Iptables, netns::NetNs};
 
-const LEGACY: &str = "xtables-legacy-multi";
-/// It is what it is called.
+/// They are what they are called.
 const NAMES: [&str; 6] = [
     "iptables",
     "iptables-save",
@@ -33,23 +32,37 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Puts links to the legacy iptables below `directory`, if that is wanted and there is one.
+    /// The legacy iptables, if that is wanted and there is one, with links below `directory`.
     pub(super) fn choose(mode: Mode, directory: &Path) -> Result<Self> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let legacy = env::split_paths(&path)
-            .map(|folder| folder.join(LEGACY))
-            .find(|file| file.is_file());
-        let Some(legacy) = legacy.filter(|_| mode == Mode::Iptables) else {
-            return Ok(Self { path });
-        };
+        let installed = Self::installed();
+        match (mode, installed.find(program(Iptables::Legacy))) {
+            (Mode::Iptables, Ok(legacy)) => installed.linked(&legacy, directory),
+            _ => Ok(installed),
+        }
+    }
+
+    /// The iptables of this world, with links below `directory`.
+    pub(super) fn of(world: Iptables, directory: &Path) -> Result<Self> {
+        let installed = Self::installed();
+        installed.linked(&installed.find(program(world))?, directory)
+    }
+
+    fn installed() -> Self {
+        Self {
+            path: env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+
+    /// With links to this file before all others.
+    fn linked(&self, file: &Path, directory: &Path) -> Result<Self> {
         let folder = directory.join("bin");
         if !folder.exists() {
             fs::create_dir(&folder)?;
             NAMES
                 .iter()
-                .try_for_each(|name| symlink(&legacy, folder.join(name)))?;
+                .try_for_each(|name| symlink(file, folder.join(name)))?;
         }
-        let folders = [folder].into_iter().chain(env::split_paths(&path));
+        let folders = [folder].into_iter().chain(env::split_paths(&self.path));
         let path = env::join_paths(folders).context("PATH cannot be extended")?;
         Ok(Self { path })
     }
@@ -81,5 +94,12 @@ impl Backend {
             .map(|folder| folder.join(program))
             .find(|file| file.is_file())
             .with_context(|| format!("{program} is not installed"))
+    }
+}
+
+const fn program(world: Iptables) -> &'static str {
+    match world {
+        Iptables::Nft => "xtables-nft-multi",
+        Iptables::Legacy => "xtables-legacy-multi",
     }
 }

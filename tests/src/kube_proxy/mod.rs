@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{agent::metrics, netns::NetNs, process::Process, signals, topology::Host};
+use crate::{agent::metrics, iptables::Iptables, netns::NetNs, process::Process, signals, topology::Host};
 pub use backend::Backend;
 
 /// Names the directory that it is in; `cargo xtask` sets it.
@@ -70,11 +70,24 @@ impl KubeProxy {
     ///
     /// The directory cannot be written to.
     pub fn start(mode: Mode, node: &Host, setup: Setup<'_>) -> Result<Self> {
-        let directory = setup
-            .directory
-            .join(format!("kube-proxy-{}-{}", mode.flag(), node.name));
-        fs::create_dir_all(&directory)?;
+        let directory = setup.directory_for(mode, node)?;
         let backend = Backend::choose(mode, &directory)?;
+        Self::with(mode, backend, node, setup)
+    }
+
+    /// The same by iptables rules in this world.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written to, or the world's programs are not installed.
+    pub fn start_in(world: Iptables, node: &Host, setup: Setup<'_>) -> Result<Self> {
+        let mode = Mode::Iptables;
+        let backend = Backend::of(world, &setup.directory_for(mode, node)?)?;
+        Self::with(mode, backend, node, setup)
+    }
+
+    fn with(mode: Mode, backend: Backend, node: &Host, setup: Setup<'_>) -> Result<Self> {
+        let directory = setup.directory_for(mode, node)?;
         let mut command = node.ns.command(setup.binary);
         command
             .arg("--kubeconfig")
@@ -147,6 +160,15 @@ impl KubeProxy {
     /// It is not installed.
     pub fn backend(&self) -> Result<String> {
         self.backend.version(self.mode)
+    }
+}
+
+impl Setup<'_> {
+    fn directory_for(&self, mode: Mode, node: &Host) -> Result<PathBuf> {
+        let name = format!("kube-proxy-{}-{}", mode.flag(), node.name);
+        let directory = self.directory.join(name);
+        fs::create_dir_all(&directory)?;
+        Ok(directory)
     }
 }
 

@@ -85,25 +85,28 @@ impl Scene {
             directory: self.scratch.path(),
             flags: &[],
         };
-        let mut proxy = KubeProxy::start(Mode::Iptables, self.node(), setup).unwrap();
-        proxy.wait_for(&[CLUSTER_IPS[0].parse().unwrap()]).unwrap();
+        let mut proxy = KubeProxy::start(Mode::Iptables, self.node(), setup).expect("kube-proxy starts");
+        proxy
+            .wait_for(&[CLUSTER_IPS[0].parse().expect("an address")])
+            .expect("rules of IPv4");
         wait::until("rules of IPv6", READY, || {
             let saved = self.rules(Family::V6)?;
             ensure!(saved.contains(CLUSTER_IPS[1]), "{saved}");
             Ok(())
         })
-        .unwrap();
+        .expect("it is so in time");
         proxy
     }
 
     fn start_agent(&self) -> Agent {
         let source = Source::Kubeconfig(self.api.agent_kubeconfig().to_owned());
-        let agent = Agent::start_from(source, self.node(), &self.scratch, TcAttach::Auto).unwrap();
+        let agent =
+            Agent::start_from(source, self.node(), &self.scratch, TcAttach::Auto).expect("the agent starts");
         wait::until("the rules of kube-proxy go", READY, || {
             ensure!(!self.has_rules()?, "{}", agent.log_tail());
             Ok(())
         })
-        .unwrap();
+        .expect("it is so in time");
         agent
     }
 
@@ -126,8 +129,11 @@ impl Scene {
 
     /// By protocol: from a pod at the cluster IPs, and from outside at the node ports.
     fn targets(&self, protocol: Protocol) -> [Vec<SocketAddr>; 2] {
-        let (_, port, node_port, _) = PORTS.into_iter().find(|ports| ports.0 == protocol).unwrap();
-        let ips = CLUSTER_IPS.map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+        let (_, port, node_port, _) = PORTS
+            .into_iter()
+            .find(|ports| ports.0 == protocol)
+            .expect("each protocol has ports");
+        let ips = CLUSTER_IPS.map(|ip| SocketAddr::new(ip.parse().expect("an address"), port));
         [
             ips.into(),
             Family::ALL.map(|family| self.node().at(family, node_port)).into(),
@@ -144,7 +150,7 @@ impl Scene {
             for target in targets {
                 crowd
                     .join(&Client::new(&client.ns), protocol, target, each)
-                    .unwrap();
+                    .expect("it is so in time");
             }
         }
         crowd

@@ -5,6 +5,7 @@
 mod cluster;
 mod dice;
 mod handover;
+mod large;
 mod marker;
 mod random;
 mod rules;

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{FAMILIES, rules::Rules};
 
 const FIRST: u16 = 10_000;
+const ENDPOINTS: [&str; 2] = ["10.244.9.1", "fd00:10:244:9::1"];
 
 /// The ports that it has at present.
 #[derive(Debug)]
@@ -61,14 +62,15 @@ impl Marker {
 
     /// Fails unless the present ports are in `rules`.
     pub(crate) fn find(&self, rules: &Rules) -> Result<()> {
-        for (family, port) in FAMILIES.into_iter().zip(self.slices) {
-            let (service, slice) = (format!("--dport {} ", self.service), format!(":{port}"));
+        let slices = ENDPOINTS.into_iter().zip(self.slices);
+        for (family, (address, port)) in FAMILIES.into_iter().zip(slices) {
+            let (service, port) = (format!("--dport {} ", self.service), format!(":{port}"));
             ensure!(
                 rules.has(family, &["marker/service", &service]),
                 "no new Service for {family}"
             );
             ensure!(
-                rules.has(family, &["marker/slice", "DNAT", &slice]),
+                rules.has(family, &["DNAT", address, &port]),
                 "no new slice for {family}"
             );
         }
@@ -95,8 +97,8 @@ impl Marker {
         };
         let [four, six] = self.slices;
         let slices = [
-            slice("slice-4", "10.244.9.1", four),
-            slice("slice-6", "fd00:10:244:9::1", six),
+            slice("slice-4", ENDPOINTS[0], four),
+            slice("slice-6", ENDPOINTS[1], six),
         ];
         [service].into_iter().chain(slices).map(Write::Apply).collect()
     }

@@ -44,6 +44,13 @@ impl Rules {
         rules.any(|rule| texts.iter().all(|text| rule.contains(text)))
     }
 
+    /// How many rules for a family have this text.
+    pub(crate) fn count_with(&self, family: &str, text: &str) -> usize {
+        let of_family = self.0.iter().filter(|(chain, _)| chain.starts_with(family));
+        let rules = of_family.flat_map(|(_, rules)| rules);
+        rules.filter(|rule| rule.contains(text)).count()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.values().map(Vec::len).sum()
     }

@@ -10,7 +10,7 @@ use crate::{
     twins::NODE,
 };
 
-/// So many addresses a slice chooses among. Slices of a Service have none in common: which one counts is up to the order in which
+/// So many addresses a slice chooses among, some more than once. Slices of a Service have none in common: which one counts is up to the order in which
 /// kube-proxy happens to see them.
 const ADDRESSES: usize = 8;
 
@@ -47,7 +47,7 @@ impl Slice {
             1 => self.choose_endpoints(dice),
             2 => {
                 let endpoint = self.endpoint(dice);
-                self.add(endpoint);
+                self.endpoints.push(endpoint);
             }
             _ if self.endpoints.is_empty() => self.choose_endpoints(dice),
             3 => drop(self.endpoints.remove(dice.below(self.endpoints.len()))),
@@ -85,14 +85,6 @@ impl Slice {
             if hinted {
                 add_hints(dice, &mut endpoint);
             }
-            self.add(endpoint);
-        }
-    }
-
-    /// Unless there is one with its address.
-    fn add(&mut self, endpoint: Value) {
-        let is_there = |known: &Value| known["addresses"] == endpoint["addresses"];
-        if !self.endpoints.iter().any(is_there) {
             self.endpoints.push(endpoint);
         }
     }

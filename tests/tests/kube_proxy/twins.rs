@@ -7,7 +7,7 @@ use harness::{
     agent::{Agent, Source},
     apiserver::{self, ApiServer, Write},
     iptables::Iptables,
-    kube_proxy::{self, KubeProxy, Mode, Setup},
+    kube_proxy::{self, KubeProxy, Setup},
     scratch::Scratch,
     skip,
     topology::{Host, Topology, control_host},
@@ -40,8 +40,9 @@ pub(crate) struct Twins {
 }
 
 impl Twins {
-    /// Builds all of it but the proxies; `None`, after printing that `test` is skipped, without the programs.
-    pub(crate) fn build(test: &str) -> Option<Self> {
+    /// Builds all of it but the proxies, whose rules go to the world `iptables`; `None`, after printing that `test` is skipped,
+    /// without the programs.
+    pub(crate) fn build(test: &str, iptables: Iptables) -> Option<Self> {
         let binaries = apiserver::find(test)?;
         let Some(kube_proxy) = kube_proxy::find() else {
             skip::skipped(
@@ -50,11 +51,11 @@ impl Twins {
             );
             return None;
         };
-        let built = Self::with(&binaries, kube_proxy);
+        let built = Self::with(&binaries, kube_proxy, iptables);
         Some(built.expect("two nodes and an API server"))
     }
 
-    fn with(binaries: &apiserver::Binaries, kube_proxy: PathBuf) -> Result<Self> {
+    fn with(binaries: &apiserver::Binaries, kube_proxy: PathBuf, iptables: Iptables) -> Result<Self> {
         let topologies = [Topology::build()?, Topology::build()?];
         let nodes = topologies.each_ref().map(|topology| &topology.nodes[0].host);
         let control = control_host(&nodes)?;
@@ -66,11 +67,7 @@ impl Twins {
             _control: control,
             topologies,
             scratch,
-            iptables: if Iptables::Legacy.is_installed() {
-                Iptables::Legacy
-            } else {
-                Iptables::Nft
-            },
+            iptables,
             kube_proxy,
             marker: Marker::default(),
         };
@@ -97,7 +94,7 @@ impl Twins {
             directory: self.scratch.path(),
             flags: &flags,
         };
-        let kube_proxy = KubeProxy::start(Mode::Iptables, one, setup)?;
+        let kube_proxy = KubeProxy::start_in(self.iptables, one, setup)?;
         let source = Source::Kubeconfig(kubeconfig.to_owned());
         let flags = [&flags[..], &["--mode", "iptables"]].concat();
         let agent = Agent::start_from_with(source, two, &self.scratch, &flags)?;
@@ -114,6 +111,21 @@ impl Twins {
         let marks = self.marker.advance();
         self.write(&marks)?;
         self.agree()
+    }
+
+    /// Waits until both have these texts in a rule for IPv4, or until neither has.
+    ///
+    /// # Errors
+    ///
+    /// Not in time.
+    pub(crate) fn wait_for_rule(&self, texts: &[&str], is_there: bool) -> Result<()> {
+        wait::until_every(PAUSE, "both follow", PATIENCE, || {
+            for (twin, name) in NAMES.into_iter().enumerate() {
+                let has = self.rules(twin)?.has(crate::FAMILIES[0], texts);
+                ensure!(has == is_there, "{name}: {has} for {texts:?}");
+            }
+            Ok(())
+        })
     }
 
     /// Changes one endpoint of one Service, and gives how many rules kube-proxy and we have written for that.
@@ -163,7 +175,8 @@ impl Twins {
         Ok(())
     }
 
-    fn rules(&self, twin: usize) -> Result<Rules> {
+    /// Of kube-proxy, which is 0, or of ours.
+    pub(crate) fn rules(&self, twin: usize) -> Result<Rules> {
         let mut rules = Rules::default();
         for (family, name) in Family::ALL.into_iter().zip(crate::FAMILIES) {
             let ns = &self.topologies[twin].nodes[0].host.ns;

@@ -213,12 +213,15 @@ mod tests {
             let status = attribute(STATUS, &status.to_be_bytes());
             Flow::parse(&[message, status].concat()).unwrap()
         };
-        let translated = flow(DST_NAT | SEEN_REPLY, client);
-        assert!(translated.has_another_destination() && translated.has_answer());
-        assert!(!translated.is_masqueraded());
-        assert!(flow(DST_NAT, "192.168.0.1:1024").is_masqueraded());
-        let plain = flow(0, client);
-        assert!(!plain.has_another_destination() && !plain.has_answer());
+        let (translated, answered) = (1 << 5, 1 << 1);
+        for status in [0, translated, answered, translated | answered] {
+            let flow = flow(status, client);
+            let read = (flow.has_another_destination(), flow.has_answer());
+            let expected = (status & translated != 0, status & answered != 0);
+            assert_eq!(read, expected, "{status:#b}");
+            assert!(!flow.is_masqueraded());
+        }
+        assert!(flow(translated, "192.168.0.1:1024").is_masqueraded());
     }
 
     #[test]
@@ -226,9 +229,8 @@ mod tests {
         let (request, reply) = (ends("10.0.0.1:1", "10.0.0.2:2"), ends("10.0.0.2:2", "10.0.0.1:1"));
         let whole = message(UDP, request, reply);
         assert!(Flow::parse(&whole).is_some());
-        for cut in 0..whole.len() - 4 {
-            let flow = Flow::parse(&whole[..cut]);
-            assert!(flow.is_none_or(|flow| flow.reply != reply), "{cut} bytes");
+        for cut in 0..whole.len() {
+            assert_eq!(Flow::parse(&whole[..cut]), None, "{cut} bytes");
         }
     }
 }

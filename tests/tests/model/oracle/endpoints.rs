@@ -17,10 +17,9 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// What the slices say about the port. Of two entries for one address and port the better one counts: here before
-    /// elsewhere, then ready before leaving before the rest, then the one that comes first.
+    /// What the slices say about the port.
     pub(super) fn entries(&self, service: &Service, port: &ServicePortSpec, met: &mut Met) -> Vec<Entry<'a>> {
-        let mut found: BTreeMap<(IpAddr, u16), Entry<'a>> = BTreeMap::new();
+        let mut found: BTreeMap<(IpAddr, u16), Vec<Entry<'a>>> = BTreeMap::new();
         let mut numbers = BTreeSet::new();
         for slice in self
             .world
@@ -38,21 +37,17 @@ impl<'a> Walk<'a> {
                         port: target.port,
                         said,
                     };
-                    let known = found.entry((said.address, target.port)).or_insert(entry);
-                    let scores = [known.said, said].map(|said| self.score(said));
-                    if scores[0] != scores[1] {
-                        met.insert("two entries for one endpoint that differ");
-                    }
-                    if scores[1] > scores[0] {
-                        *known = entry;
-                    }
+                    found.entry((said.address, target.port)).or_default().push(entry);
                 }
             }
         }
         if numbers.len() > 1 {
             met.insert("slices with different port numbers");
         }
-        found.into_values().collect()
+        found
+            .into_values()
+            .filter_map(|entries| the_one(&entries, met))
+            .collect()
     }
 
     fn is_of(&self, slice: &EndpointSlice, service: &Service) -> bool {
@@ -60,16 +55,6 @@ impl<'a> Walk<'a> {
             slice.service == service.name.name && slice.name.namespace == service.name.namespace;
         let is_ipv4 = slice.family == Family::V4;
         is_the_services && is_ipv4 == self.packet.destination.is_ipv4()
-    }
-
-    fn score(&self, said: &SliceEndpoint) -> u8 {
-        let here = if self.is_here(said) { 10 } else { 0 };
-        match (said.ready, leaving(said)) {
-            (true, true) => here + 3,
-            (true, false) => here + 2,
-            (false, true) => here + 1,
-            (false, false) => here,
-        }
     }
 
     fn is_here(&self, said: &SliceEndpoint) -> bool {
@@ -121,6 +106,20 @@ impl<'a> Walk<'a> {
         }
         ready
     }
+}
+
+/// Of the entries for one address and port, as they come: the last one of a pod that stays, if one of them does.
+fn the_one<'a>(entries: &[Entry<'a>], met: &mut Met) -> Option<Entry<'a>> {
+    let first = entries.first().copied()?;
+    let (staying, going): (Vec<_>, Vec<_>) =
+        entries.iter().copied().partition(|entry| !entry.said.terminating);
+    met.extend(match (staying.len(), going.len()) {
+        (0, 1) | (1, 0) => None,
+        (0, _) => Some("of two entries for one endpoint both are terminating"),
+        (_, 0) => Some("of two entries for one endpoint none is terminating"),
+        _ => Some("of two entries for one endpoint one is terminating"),
+    });
+    staying.last().copied().or(Some(first))
 }
 
 /// Those whose hints name `mine`, if each has hints and one names it.

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What the oracle must have met.
-const SITUATIONS: [&str; 44] = [
+const SITUATIONS: [&str; 46] = [
     "all weights are 0",
     "some weights are 0",
     "unequal weights",
@@ -38,6 +38,9 @@ const SITUATIONS: [&str; 44] = [
     "node hints decide",
     "of all, only leaving ones",
     "of those here, only leaving ones",
+    "of two entries for one endpoint both are terminating",
+    "of two entries for one endpoint none is terminating",
+    "of two entries for one endpoint one is terminating",
     "pods are a range",
     "pods are the Node's ranges",
     "pods are unknown",
@@ -53,7 +56,6 @@ const SITUATIONS: [&str; 44] = [
     "through a load balancer IP",
     "through a node port",
     "through an external IP",
-    "two entries for one endpoint that differ",
     "zone hints decide",
     "zone hints on some endpoints only",
     "zone hints, but none for us",

@@ -46,49 +46,33 @@ fn one_slice_may_have_two_ports_of_one_name() {
 }
 
 #[test]
-fn an_endpoint_in_two_slices_counts_once_and_the_better_entry_counts() {
+fn an_endpoint_that_is_there_twice_counts_once_and_a_terminating_entry_gives_way() {
     let entry = |what: &str| format!("{{addresses: [10.180.0.1], {what}}}");
-    let (local, remote) = ("nodeName: here", "nodeName: there");
     let unready = "conditions: {ready: false}";
     let leaving = "conditions: {ready: false, serving: true, terminating: true}";
+    let gone = "conditions: {ready: false, serving: false, terminating: true}";
+    let [local, remote] = ["here", "there"].map(|node| format!("nodeName: {node}"));
+    let with = |node: &str, state| format!("{node}, {state}");
+    let (one, drop) = ("10.180.0.1:80", "DROP");
     for (first, second, pod, external) in [
-        (remote.to_owned(), remote.to_owned(), "10.180.0.1:80", "DROP"),
-        (
-            local.to_owned(),
-            remote.to_owned(),
-            "10.180.0.1:80",
-            "10.180.0.1:80",
-        ),
-        (
-            format!("{remote}, {unready}"),
-            remote.to_owned(),
-            "10.180.0.1:80",
-            "DROP",
-        ),
-        (
-            format!("{local}, {unready}"),
-            local.to_owned(),
-            "10.180.0.1:80",
-            "10.180.0.1:80",
-        ),
-        (
-            format!("{local}, {leaving}"),
-            format!("{local}, {unready}"),
-            "10.180.0.1:80",
-            "10.180.0.1:80",
-        ),
-        (
-            format!("{local}, {unready}"),
-            format!("{remote}, {unready}"),
-            "REJECT",
-            "REJECT",
-        ),
+        (remote.clone(), remote.clone(), one, drop),
+        (local.clone(), remote.clone(), one, drop),
+        (remote.clone(), local.clone(), one, one),
+        (with(&local, leaving), remote.clone(), one, drop),
+        (remote.clone(), with(&local, leaving), one, drop),
+        (with(&remote, leaving), local.clone(), one, one),
+        (local.clone(), with(&remote, leaving), one, one),
+        (with(&remote, unready), local.clone(), one, one),
+        (local.clone(), with(&local, unready), "REJECT", "REJECT"),
+        (with(&local, leaving), with(&local, gone), one, one),
+        (with(&local, gone), with(&local, leaving), "REJECT", "REJECT"),
+        (with(&local, leaving), with(&remote, leaving), one, one),
     ] {
-        for (a, b) in [(&first, &second), (&second, &first)] {
+        let [first, second] = [entry(&first), entry(&second)];
+        let apart = slice("svc1-a", &[&first]) + &slice("svc1-b", &[&second]);
+        for slices in [apart, slice("svc1-a", &[&first, &second])] {
             check(
-                &(service(&["externalTrafficPolicy: Local"])
-                    + &slice("svc1-a", &[&entry(a)])
-                    + &slice("svc1-b", &[&entry(b)])),
+                &(service(&["externalTrafficPolicy: Local"]) + &slices),
                 &format!("pod  172.30.0.41:80  {pod}\nexternal  1.2.3.4:80  {external}"),
             );
         }
