@@ -1,9 +1,10 @@
 //! The agent beside a changing cluster. The part through the API server is skipped without kube-apiserver and etcd.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::collections::BTreeSet;
 
 use harness::apiserver;
-use serde_json::Value;
+
+use crate::run;
 
 const IN_MEMORY: [&str; 9] = [
     "cold start",
@@ -29,7 +30,7 @@ const THROUGH_THE_API: [&str; 4] = [
 
 #[test]
 fn the_smallest_run_measures_everything_and_writes_it_as_json() {
-    let figures = quick_run();
+    let figures = run::quick(run::bench("control-plane"));
     let rows = figures["rows"].as_array().unwrap();
     let measured: BTreeSet<_> = rows.iter().map(|row| row["what"].as_str().unwrap()).collect();
     let skipped = figures["skipped"].to_string();
@@ -48,16 +49,4 @@ fn the_smallest_run_measures_everything_and_writes_it_as_json() {
     }
     assert!(figures["cpus"].as_u64().unwrap() > 0, "{figures}");
     assert!(!figures["kernel"].as_str().unwrap().is_empty(), "{figures}");
-}
-
-fn quick_run() -> Value {
-    let directory = tempfile::tempdir().unwrap();
-    let json = directory.path().join("figures.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["control-plane", "--quick", "--json"])
-        .arg(&json)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
 }

@@ -4,8 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     sync::LazyLock,
 };
 
@@ -14,6 +13,8 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+
+use crate::run;
 
 const PATHS: [&str; 6] = [
     "pod → local pod",
@@ -27,7 +28,7 @@ const METRICS: [&str; 5] = ["CRR", "connect, median", "connect, p99", "RR", "thr
 const PROGRAMS: [&str; 2] = ["tc_ingress", "tc_egress"];
 
 /// Of one run for all tests.
-static FIGURES: LazyLock<Value> = LazyLock::new(quick_run);
+static FIGURES: LazyLock<Value> = LazyLock::new(|| run::quick(bench()));
 
 #[test]
 fn the_smallest_run_measures_every_path_with_and_without_us_and_says_what_it_left_out() {
@@ -76,14 +77,14 @@ fn each_missed_target_is_named_and_the_run_fails_by_it_and_by_nothing_else() {
             row["value"] = bound;
         }
     }
-    let met = check(&figures);
+    let met = run::check(bench(), &figures);
     assert!(met.status.success(), "{met:?}");
 
     let rows = figures["rows"].as_array_mut().unwrap();
     let what = "outside → NodePort → remote pod: CRR of bare";
     let ours = |row: &&mut Value| row["what"] == what && row["proxy"] == "kube-portal";
     rows.iter_mut().find(ours).unwrap()["value"] = 0.9.into();
-    let missed = check(&figures);
+    let missed = run::check(bench(), &figures);
     assert_eq!(missed.status.code(), Some(1), "{missed:?}");
     assert_eq!(
         String::from_utf8(missed.stderr).unwrap(),
@@ -118,23 +119,8 @@ fn name(row: &Value) -> String {
     format!("{}: {}", text("proxy"), text("what"))
 }
 
-fn quick_run() -> Value {
-    let directory = tempfile::tempdir().unwrap();
-    let json = directory.path().join("figures.json");
-    let output = bench().args(["--quick", "--json"]).arg(&json).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
-}
-
-fn check(figures: &Value) -> Output {
-    let directory = tempfile::tempdir().unwrap();
-    let json: &Path = &directory.path().join("figures.json");
-    fs::write(json, figures.to_string()).unwrap();
-    bench().args(["--check", "--from"]).arg(json).output().unwrap()
-}
-
 fn bench() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
-    command.arg("datapath").env_remove("KUBE_PORTAL_APISERVER_DIR");
+    let mut command = run::bench("datapath");
+    command.env_remove("KUBE_PORTAL_APISERVER_DIR");
     command
 }

@@ -1,15 +1,11 @@
 //! The rules of iptables mode. The part beside kube-proxy is skipped without kube-apiserver, etcd and kube-proxy.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
-    process::{Command, Output},
-    sync::LazyLock,
-};
+use std::{collections::BTreeSet, process::Command, sync::LazyLock};
 
 use harness::{apiserver, kube_proxy};
 use serde_json::Value;
+
+use crate::run;
 
 const OF_A_FAMILY: [&str; 7] = [
     "all rules, as a full restore text",
@@ -28,7 +24,7 @@ const BESIDE: [&str; 4] = [
 ];
 
 /// Of one run for all tests.
-static FIGURES: LazyLock<Value> = LazyLock::new(quick_run);
+static FIGURES: LazyLock<Value> = LazyLock::new(|| run::quick(bench()));
 
 #[test]
 fn the_smallest_run_renders_both_families_and_says_what_it_left_out() {
@@ -75,7 +71,7 @@ fn a_change_that_takes_a_millisecond_is_named_and_fails_the_run_and_a_shorter_on
         assert!((limit - 1.0).abs() < f64::EPSILON, "{row}");
         row["value"] = 0.99.into();
     }
-    let met = check(&figures);
+    let met = run::check(bench(), &figures);
     assert!(met.status.success(), "{met:?}");
 
     let what = "IPv6: one Service added, as a partial restore text";
@@ -84,7 +80,7 @@ fn a_change_that_takes_a_millisecond_is_named_and_fails_the_run_and_a_shorter_on
         .iter_mut()
         .find(|row| row["what"] == what && row["size"] == "20");
     row.unwrap()["value"] = 1.0.into();
-    let missed = check(&figures);
+    let missed = run::check(bench(), &figures);
     assert_eq!(missed.status.code(), Some(1), "{missed:?}");
     assert_eq!(
         String::from_utf8(missed.stderr).unwrap(),
@@ -92,23 +88,6 @@ fn a_change_that_takes_a_millisecond_is_named_and_fails_the_run_and_a_shorter_on
     );
 }
 
-fn quick_run() -> Value {
-    let directory = tempfile::tempdir().unwrap();
-    let json = directory.path().join("figures.json");
-    let output = bench().args(["--quick", "--json"]).arg(&json).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
-}
-
-fn check(figures: &Value) -> Output {
-    let directory = tempfile::tempdir().unwrap();
-    let json: &Path = &directory.path().join("figures.json");
-    fs::write(json, figures.to_string()).unwrap();
-    bench().args(["--check", "--from"]).arg(json).output().unwrap()
-}
-
 fn bench() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
-    command.arg("iptables");
-    command
+    run::bench("iptables")
 }

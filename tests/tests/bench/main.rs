@@ -10,3 +10,4 @@
 mod control_plane;
 mod datapath;
 mod iptables;
+mod run;
