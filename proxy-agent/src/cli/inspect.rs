@@ -47,6 +47,9 @@ enum Output {
 impl Inspect {
     pub(super) fn execute(&self) -> Result<()> {
         let pins = self.pins.dir();
+        if dump::is_draining(&pins)? {
+            eprintln!("the programs drain: they serve the flows that they have, and rules the new ones");
+        }
         match self.what {
             What::Services => self.print(&dump::services(&pins)?),
             What::Limits => self.print(&dump::limits(&pins)?),

@@ -25,6 +25,8 @@ use nix::{
     unistd::Pid,
 };
 
+use proxy_agent::dataplane::bpf::{dump::is_draining, object::PinDir};
+
 use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::Host, wait};
 pub use binary::binary;
 pub use hooks::{Hook, hooks};
@@ -294,7 +296,13 @@ impl Agent {
             if let Some(status) = self.child().as_mut().map(Child::try_wait).transpose()?.flatten() {
                 return Ok(Err(anyhow::anyhow!("kube-portal ended ({status})")));
             }
-            self.services().and_then(|rows| condition(&rows)).map(Ok)
+            condition(&self.services()?)?;
+            // Before an agent begins to serve by its maps they are complete.
+            ensure!(
+                !is_draining(&PinDir::new(&self.pin_root))?,
+                "the programs open no flows"
+            );
+            Ok(Ok(()))
         });
         waited.and_then(|ended| ended).map_err(|error| {
             let log = self.log_tail();

@@ -17,11 +17,11 @@ use crate::model::{Family, Protocol};
 use anyhow::{Context, Result};
 use aya::{
     Pod,
-    maps::{HashMap, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray},
 };
 use proxy_common::{
     Addr4, Addr6, Address, Counter, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags,
-    FrontendKey, FrontendKind, Limits, Port, ServiceName, TCP, UDP,
+    FrontendKey, FrontendKind, Limits, Port, ServiceName, Settings, TCP, UDP,
 };
 
 /// The frontends.
@@ -85,6 +85,15 @@ where
 }
 
 const LIMITS: [(Limits, &str); 1] = [(Limits::PROTOCOL, "SCTP: not by programs, only by iptables rules")];
+
+/// Whether the programs open no flows: they have not begun, or rules have the new ones.
+///
+/// # Errors
+/// When nothing is pinned there, or it can't be read.
+pub fn is_draining(pins: &PinDir) -> Result<bool> {
+    let settings: Array<_, Settings> = Map::Array(open(pins, "SETTINGS")?).try_into()?;
+    Ok(settings.get(&0, 0)?.is_draining())
+}
 
 /// The endpoint lists.
 ///
