@@ -1,6 +1,6 @@
 //! Rules that serve new connections, while the programs of an earlier run serve those that they have begun.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Applied, ApplyError, Dataplane, Status,
@@ -28,7 +28,8 @@ pub struct RulesAfterPrograms {
 enum Programs {
     /// Nobody has looked yet.
     Unknown,
-    Draining(Box<Drain>),
+    /// Until none of their flows is left; when it is looked again.
+    Draining(Box<Drain>, Instant),
     /// There are none, or they cannot be had.
     Gone,
 }
@@ -50,14 +51,18 @@ impl RulesAfterPrograms {
         if matches!(self.programs, Programs::Unknown) {
             self.programs = self.begin();
         }
-        let Programs::Draining(drain) = &mut self.programs else {
+        let Programs::Draining(drain, due) = &mut self.programs else {
             return applied;
         };
-        drain.end_misled(desired);
-        match drain.look() {
-            Ok(left) if left.is_none() => self.finish(),
-            Ok(_) => {}
-            Err(error) => tracing::warn!("cannot look at the programs' flows: {}", explain(&error)),
+        // Not with every change: all flows are looked at.
+        if Instant::now() >= *due {
+            *due = Instant::now() + LOOK;
+            drain.end_misled(desired);
+            match drain.look() {
+                Ok(left) if left.is_none() => self.finish(),
+                Ok(_) => {}
+                Err(error) => tracing::warn!("cannot look at the programs' flows: {}", explain(&error)),
+            }
         }
         Applied {
             again_in: Some(applied.again_in.map_or(LOOK, |again| again.min(LOOK))),
@@ -76,7 +81,7 @@ impl RulesAfterPrograms {
                 tracing::info!(
                     "the programs of an earlier run serve their connections until those have ended"
                 );
-                Programs::Draining(Box::new(drain))
+                Programs::Draining(Box::new(drain), Instant::now())
             }
             Err(error) => {
                 let why = explain(&error);
@@ -89,7 +94,7 @@ impl RulesAfterPrograms {
     }
 
     fn finish(&mut self) {
-        let Programs::Draining(drain) = std::mem::replace(&mut self.programs, Programs::Gone) else {
+        let Programs::Draining(drain, _) = std::mem::replace(&mut self.programs, Programs::Gone) else {
             return;
         };
         match drain.finish(&self.facts) {
@@ -118,7 +123,7 @@ impl Dataplane for RulesAfterPrograms {
     }
 
     fn apply_node(&mut self, facts: &NodeFacts) -> Result<(), ApplyError> {
-        if matches!(self.programs, Programs::Draining(_) | Programs::Unknown) {
+        if matches!(self.programs, Programs::Draining(..) | Programs::Unknown) {
             self.facts = facts.clone();
         }
         self.rules.apply_node(facts)

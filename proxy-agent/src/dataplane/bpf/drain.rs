@@ -9,12 +9,7 @@ use aya::{
 };
 use proxy_common::{Addr4, Addr6, Address, Flow, FlowFlags, FlowKey, Settings, TCP, UDP};
 
-use super::{
-    cleanup::cleanup,
-    clock::now,
-    flows::{FlowTables, pinned},
-    object::PinDir,
-};
+use super::{cleanup::cleanup, clock::now, dump, flows::FlowTables, object::PinDir};
 use crate::{
     dataplane::udp::Wanted,
     model::{Desired, Family},
@@ -24,8 +19,8 @@ use crate::{
 
 /// A closed connection may have its last acknowledgement under way for so many seconds.
 const LAST_PACKETS: u32 = 5;
-/// How long netfilter leaves our source ports alone if nobody says it again, in seconds.
-const RESERVED: u32 = 600;
+/// How long netfilter leaves our source ports alone if nobody releases them, in seconds: as long as an idle connection lives.
+const RESERVED: u32 = 86_400;
 
 /// What has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +51,7 @@ impl Drain {
         }
         let mut drain = Self {
             pins: pins.clone(),
-            settings: Map::Array(pinned(pins, "SETTINGS")?).try_into()?,
+            settings: Map::Array(dump::open(pins, "SETTINGS")?).try_into()?,
             v4: FlowTables::open(pins, "4")?,
             v6: FlowTables::open(pins, "6")?,
             reserved: BTreeSet::new(),
@@ -124,7 +119,7 @@ impl Drain {
     fn keep_ports(&mut self) {
         let Ok(now) = now() else { return };
         let masqueraded = masqueraded(&self.v4, now).chain(masqueraded(&self.v6, now));
-        let masqueraded: Vec<_> = masqueraded.collect();
+        let masqueraded: Vec<_> = masqueraded.filter(|flow| !self.reserved.contains(flow)).collect();
         for family in Family::ALL {
             let of_family = |ends: &Ends| Family::of(ends.source.ip()) == family;
             let mut ours = masqueraded.iter().filter(|(_, ends)| of_family(ends)).peekable();

@@ -1,13 +1,13 @@
 //! The flow tables as the agent reads and writes them, where connections change hands.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData},
 };
 use proxy_common::{Address, Flow, FlowFlags, FlowKey, HINTS, hint};
 
-use super::{attach::Hook, object::PinDir};
+use super::{attach::Hook, dump::open, object::PinDir};
 
 /// `BPF_NOEXIST`.
 const ONLY_NEW: u64 = 1;
@@ -35,13 +35,13 @@ where
     /// Those that are pinned, of the family that names end with.
     pub(super) fn open(pins: &PinDir, suffix: &str) -> Result<Self> {
         let table = |name: &str| -> Result<_> {
-            let map = Map::LruHashMap(pinned(pins, &format!("{name}{suffix}"))?);
+            let map = Map::LruHashMap(open(pins, &format!("{name}{suffix}"))?);
             Ok(HashMap::try_from(map)?)
         };
         Ok(Self {
             ingress: table("INGRESS_FLOWS")?,
             egress: table("EGRESS_FLOWS")?,
-            hints: Map::Array(pinned(pins, "FLOW_HINTS")?).try_into()?,
+            hints: Map::Array(open(pins, "FLOW_HINTS")?).try_into()?,
         })
     }
 
@@ -95,10 +95,4 @@ fn serving_end<A: Address>(entry: &Entry<A>) -> (A, proxy_common::Port) {
     } else {
         entry.key.source()
     }
-}
-
-/// A pinned map.
-pub(super) fn pinned(pins: &PinDir, name: &str) -> Result<MapData> {
-    let path = pins.map(name);
-    MapData::from_pin(&path).with_context(|| format!("cannot open {}", path.display()))
 }

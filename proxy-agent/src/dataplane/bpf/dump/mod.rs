@@ -300,7 +300,8 @@ fn hash<K: Pod + Ord, V: Pod>(pins: &PinDir, name: &str) -> Result<BTreeMap<K, V
     Ok(map.iter().flatten().collect())
 }
 
-fn open(pins: &PinDir, name: &str) -> Result<MapData> {
+/// A pinned map.
+pub(super) fn open(pins: &PinDir, name: &str) -> Result<MapData> {
     let path = pins.map(name);
     MapData::from_pin(&path).with_context(|| {
         format!("cannot open {}: is `kube-portal run` serving this node, and are you root? (--pin-root says where)", path.display())
