@@ -22,7 +22,7 @@ use crate::{marker::Marker, rules::Rules};
 pub(crate) const NODE: &str = "node1";
 const NAMES: [&str; 2] = ["kube-proxy", "kube-portal"];
 /// How long both may take to follow a change.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The nodes, and the API server that both follow.

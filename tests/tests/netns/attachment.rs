@@ -10,6 +10,7 @@ use harness::{
     wait,
     world::World,
 };
+use nix::sys::signal::Signal;
 use proxy_agent::dataplane::bpf::object::PinDir;
 
 const RESTARTS: usize = 5;
@@ -161,10 +162,13 @@ fn programs_that_somebody_removes_are_back_within_five_seconds(
     let [node, _] = &world.topology.nodes;
     let service = world.publish(crate::IPV4_TCP, &[&node.pods[0]]).unwrap();
     let before = places(&world);
+    // An agent that looks just now would have them back before anybody could see that they were gone.
+    world.agents[0].signal(Signal::SIGSTOP).unwrap();
     for pod in &node.pods {
         remove(&world, &pod_interface(pod));
     }
     assert_ne!(places(&world), before);
+    world.agents[0].signal(Signal::SIGCONT).unwrap();
     wait::until("the hooks", BACK, || {
         anyhow::ensure!(places(&world) == before, "something is still missing");
         Ok(())
