@@ -1,4 +1,4 @@
-//! Clears what a run that was killed with SIGKILL could not: namespaces, mounts and directories named `kp-<pid>-…`
+//! Clears what a run that was killed with SIGKILL could not: namespaces, cgroups, mounts and directories named `kp-<pid>…`
 //! whose process is gone, and agents that still run in such a namespace.
 
 use std::{
@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{exec, netns};
+use crate::{cgroup, exec, netns};
 
 /// Clears leftovers, once per process.
 pub(crate) fn sweep_once() {
@@ -25,6 +25,9 @@ pub(crate) fn sweep_once() {
 fn sweep() {
     for path in leftovers(Path::new(netns::DIRECTORY)) {
         remove_namespace(&path);
+    }
+    for path in cgroup::mount_point().iter().flat_map(|root| leftovers(root)) {
+        remove_cgroups(&path);
     }
     for path in leftovers(&std::env::temp_dir()) {
         // Not mounted is the usual case.
@@ -63,6 +66,15 @@ fn remove_namespace(path: &Path) {
     let _ = exec::output(Command::new("ip").args(["netns", "delete", name]));
 }
 
+/// One that a process is still in stays for the next sweep.
+fn remove_cgroups(domain: &Path) {
+    let children = fs::read_dir(domain).into_iter().flatten().flatten();
+    for child in children.filter(|entry| entry.path().is_dir()) {
+        let _ = fs::remove_dir(child.path());
+    }
+    let _ = fs::remove_dir(domain);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +85,19 @@ mod tests {
         assert!(!is_orphan(Path::new(&own)));
         assert!(!is_orphan(Path::new("/run/netns/kp-node-1")));
         assert!(!is_orphan(Path::new("/run/netns/blue")));
+        assert!(is_orphan(Path::new("/sys/fs/cgroup/kp-4194305")));
         // Above the largest pid_max the kernel allows (2^22).
         assert!(is_orphan(Path::new("/run/netns/kp-4194305-0-node")));
+    }
+
+    #[test]
+    fn cgroups_go_with_those_below_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let domain = directory.path().join("kp-4194305");
+        for child in ["0-node1", "1-node2"] {
+            fs::create_dir_all(domain.join(child)).unwrap();
+        }
+        remove_cgroups(&domain);
+        assert!(!domain.exists());
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! world ─▶ topology ─▶ netns, exec        namespaces, devices, routes; gone with their owner, also on panic
+//!   │  │               cgroup             who makes a node's sockets, if a test asks for it
 //!   │  ├─▶ agent ────▶ scratch            the binary on each node, pinning in a private bpffs
 //!   │  └─▶ manifests                      Services as YAML files that the agents read
 //!   └────▶ traffic                        servers and clients on real sockets
@@ -19,6 +20,7 @@
 pub mod agent;
 pub mod apiserver;
 pub mod bpf;
+pub mod cgroup;
 pub mod exec;
 pub mod flows;
 pub mod foreign_program;

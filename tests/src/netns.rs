@@ -5,11 +5,13 @@
 
 use std::{
     fs::File,
-    io,
     panic::resume_unwind,
     path::PathBuf,
     process::{self, Command},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -19,7 +21,10 @@ use nix::{
     unistd::Uid,
 };
 
-use crate::{exec, janitor};
+use crate::{
+    cgroup::{self, Cgroup},
+    exec, janitor,
+};
 
 /// Where `ip netns` keeps its names.
 pub(crate) const DIRECTORY: &str = "/run/netns";
@@ -29,6 +34,7 @@ pub(crate) const DIRECTORY: &str = "/run/netns";
 pub struct NetNs {
     name: String,
     file: File,
+    cgroup: OnceLock<(Arc<Cgroup>, File)>,
 }
 
 impl NetNs {
@@ -55,13 +61,35 @@ impl NetNs {
     fn open(name: String) -> Result<Self> {
         let path = PathBuf::from(DIRECTORY).join(&name);
         let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Self { name, file })
+        Ok(Self {
+            name,
+            file,
+            cgroup: OnceLock::new(),
+        })
     }
 
     /// The name that `ip netns` knows.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// From now on, what runs in the namespace also runs in `cgroup`.
+    ///
+    /// # Errors
+    ///
+    /// It has joined one already, or this process cannot be moved to where its threads may enter.
+    pub fn join(&self, cgroup: Arc<Cgroup>) -> Result<()> {
+        let door = cgroup.door()?;
+        let joined = self.cgroup.set((cgroup, door));
+        ensure!(joined.is_ok(), "namespace {} is in a cgroup already", self.name);
+        Ok(())
+    }
+
+    /// The cgroup that it has joined.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Arc<Cgroup>> {
+        self.cgroup.get().map(|(cgroup, _)| cgroup)
     }
 
     /// Runs `job` on a thread of its own inside the namespace. Sockets stay in the namespace they were made in, so
@@ -73,6 +101,9 @@ impl NetNs {
     pub fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
         let inside = || {
             setns(&self.file, CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
+            if let Some((_, door)) = self.cgroup.get() {
+                cgroup::enter(door).expect("a thread may enter a cgroup of its domain");
+            }
             job()
         };
         thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
@@ -89,10 +120,15 @@ impl NetNs {
         use std::os::unix::process::CommandExt as _;
 
         let file = self.file.try_clone().expect("one more open file");
+        let door = self.cgroup.get().map(|(_, door)| door.try_clone());
+        let door = door.transpose().expect("one more open file");
         let mut command = Command::new(program);
-        let enter = move || setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
-        // SAFETY: between fork and exec the closure makes one system call on a file that is already open; it neither
-        // allocates nor takes a lock.
+        let enter = move || {
+            setns(&file, CloneFlags::CLONE_NEWNET)?;
+            door.as_ref().map_or(Ok(()), cgroup::enter)
+        };
+        // SAFETY: between fork and exec the closure makes a system call on each of two files that are already open; it
+        // neither allocates nor takes a lock.
         unsafe { command.pre_exec(enter) };
         command
     }

@@ -25,7 +25,7 @@ use std::{
 use anyhow::Result;
 use proxy_agent::model::Family;
 
-use crate::netns::NetNs;
+use crate::{cgroup::Cgroup, netns::NetNs};
 pub use control::control_host;
 pub use overlay::overlay_ip;
 pub use plan::pod_network;
@@ -92,11 +92,26 @@ impl Node {
         let [ns] = NetNs::create_all([name])?;
         let pod = plan::pod(&self.host.name, name, ns, last);
         wiring::connect_pod(&self.host, &pod)?;
+        if let Some(cgroup) = self.host.ns.cgroup() {
+            pod.ns.join(Arc::clone(cgroup))?;
+        }
         Ok(pod)
     }
 }
 
 impl Node {
+    /// Gives the node a cgroup, in which from now on runs what runs on it and on its pods: sockets that are made there are those of
+    /// this node.
+    ///
+    /// # Errors
+    ///
+    /// It has one already, or no cgroup v2 hierarchy is mounted.
+    pub fn join_cgroup(&self) -> Result<()> {
+        let cgroup = Arc::new(Cgroup::create(&self.host.name)?);
+        let mut hosts = std::iter::once(&self.host).chain(&self.pods);
+        hosts.try_for_each(|host| host.ns.join(Arc::clone(&cgroup)))
+    }
+
     /// Puts its pods on a bridge instead of a routed veth each.
     ///
     /// # Errors

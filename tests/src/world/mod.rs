@@ -63,6 +63,18 @@ impl World {
         Self::on(Topology::build()?, tc_attach)
     }
 
+    /// As [`start`](Self::start), with programs that see the sockets, too: each node and its pods are in the cgroup of the node's
+    /// agent. In other worlds only packets are seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start) and [`Node::join_cgroup`](crate::topology::Node::join_cgroup).
+    pub fn start_with_sockets(flags: &[&str]) -> Result<Self> {
+        let topology = Topology::build()?;
+        topology.nodes.iter().try_for_each(|node| node.join_cgroup())?;
+        Self::on_with(topology, flags)
+    }
+
     /// Starts the agents on a topology that a test has prepared.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ macro_rules! for_each_tcp {
 mod affinity;
 mod attachment;
 mod bridge;
+mod cgroups;
 mod cleanup;
 mod cni_masquerade;
 mod cold_neighbour;
