@@ -30,7 +30,7 @@ use crate::{
         },
         iptables,
     },
-    model::NodeContext,
+    model::{NodeContext, SocketLb},
     netfilter::conntrack_settings,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
@@ -87,6 +87,10 @@ pub struct Run {
     /// What carries the traffic.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+
+    /// Whose connections to Services are translated at connect. It has no effect in iptables mode.
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE")]
+    socket_lb: SocketLb,
 
     #[command(flatten)]
     pins: Pins,
@@ -193,10 +197,14 @@ impl Run {
     /// # Errors
     /// When a flag lacks another one, or the host has no name.
     pub fn context(&self) -> Result<NodeContext> {
-        let Some(config) = &self.configured else {
-            return self.node.context();
+        let context = match &self.configured {
+            Some(config) => config.context(self.node.name(config.hostname_override())?),
+            None => self.node.context()?,
         };
-        Ok(config.context(self.node.name(config.hostname_override())?))
+        Ok(NodeContext {
+            socket_lb: self.socket_lb,
+            ..context
+        })
     }
 
     /// Ends when the configuration file says something else than at the start; never without one.
