@@ -352,7 +352,38 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u16>> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_range;
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn context(flags: &[&str]) -> NodeContext {
+        let mut run = Command::parse_from(["kube-portal"].iter().chain(flags)).run;
+        run.read_config(&BTreeSet::new()).unwrap();
+        run.context().unwrap()
+    }
+
+    #[test]
+    fn whose_connections_are_translated_at_connect_is_said_by_a_flag_also_beside_a_configuration_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kind = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+        std::fs::write(file.path(), kind).unwrap();
+        let config = ["--config", file.path().to_str().unwrap()];
+        for (flag, expected) in [
+            (&[][..], SocketLb::Auto),
+            (&["--socket-lb", "auto"], SocketLb::Auto),
+            (&["--socket-lb", "all"], SocketLb::All),
+            (&["--socket-lb", "host"], SocketLb::Host),
+        ] {
+            assert_eq!(context(flag).socket_lb, expected, "{flag:?}");
+            assert_eq!(context(&[flag, &config].concat()).socket_lb, expected, "{flag:?}");
+        }
+    }
 
     #[test]
     fn a_port_range_is_two_numbers_in_order() {

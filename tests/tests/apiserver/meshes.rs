@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use harness::{
     apiserver::{Cluster, find},
     wait,
@@ -22,15 +22,15 @@ fn the_agent_sees_a_mesh_that_is_installed_or_removed_while_it_runs() {
     };
     let cluster = Cluster::start(&binaries).unwrap();
     let admin = cluster.server.admin();
-    wait_for_decisions(&cluster, &[NO_MESH]);
+    wait_for_decisions(&cluster, &[NO_MESH]).unwrap();
     admin.apply(&definition()).unwrap();
-    wait_for_decisions(&cluster, &[NO_MESH, MESH]);
+    wait_for_decisions(&cluster, &[NO_MESH, MESH]).unwrap();
     admin.delete(&definition()).unwrap();
-    wait_for_decisions(&cluster, &[NO_MESH, MESH, NO_MESH]);
+    wait_for_decisions(&cluster, &[NO_MESH, MESH, NO_MESH]).unwrap();
 }
 
 /// Waits until the agent has logged exactly these, after it did not know at first.
-fn wait_for_decisions(cluster: &Cluster, expected: &[&str]) {
+fn wait_for_decisions(cluster: &Cluster, expected: &[&str]) -> Result<()> {
     wait::until("the agent's decisions", PATIENCE, || {
         let log = cluster.agent.log();
         let lines = log.lines().filter_map(|line| {
@@ -41,7 +41,6 @@ fn wait_for_decisions(cluster: &Cluster, expected: &[&str]) {
         ensure!(found == expected, "it has logged {found:?}");
         Ok(())
     })
-    .unwrap();
 }
 
 /// The least that has an API group served.
