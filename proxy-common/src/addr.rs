@@ -70,15 +70,37 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
 // Comparisons and sums take whole words: bytes would be taken apart one by one on BPF.
 
 impl Addr4 {
+    /// From its words, whose bytes are big-endian, as the kernel's contexts have them.
+    #[must_use]
     #[inline(always)]
-    const fn words(self) -> [u32; 1] {
+    pub const fn of_words(words: [u32; 1]) -> Self {
+        Self {
+            octets: zerocopy::transmute!(words),
+        }
+    }
+
+    /// Its words, whose bytes are big-endian.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(self) -> [u32; 1] {
         [u32::from_ne_bytes(self.octets)]
     }
 }
 
 impl Addr6 {
+    /// From its words, whose bytes are big-endian, as the kernel's contexts have them.
+    #[must_use]
     #[inline(always)]
-    const fn words(self) -> [u32; 4] {
+    pub const fn of_words(words: [u32; 4]) -> Self {
+        Self {
+            octets: zerocopy::transmute!(words),
+        }
+    }
+
+    /// Its words, whose bytes are big-endian.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(self) -> [u32; 4] {
         zerocopy::transmute!(self.octets)
     }
 }
@@ -229,8 +251,19 @@ impl Port {
         )
     }
 
+    /// From a word whose bytes are big-endian, as the kernel's contexts have it.
+    #[must_use]
     #[inline(always)]
-    const fn word(self) -> u16 {
+    pub const fn of_word(word: u16) -> Self {
+        Self {
+            be: word.to_ne_bytes(),
+        }
+    }
+
+    /// The word whose bytes are big-endian.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u16 {
         u16::from_ne_bytes(self.be)
     }
 }

@@ -43,6 +43,16 @@ counters! {
     SourcePortsChanged = "source_ports_changed",
     /// Entries of a flow that were evicted and rebuilt from the other one.
     FlowsHealed = "flows_healed",
+    /// Connections of sockets that were led to an endpoint at `connect`.
+    SocketsConnected = "sockets_connected",
+    /// Unconnected sockets that were led to an endpoint at their first datagram to a frontend.
+    SocketPeers = "socket_peers",
+    /// Unconnected sockets that were led elsewhere because their endpoint is gone.
+    SocketPeersMoved = "socket_peers_moved",
+    /// Refused at `connect` or `sendmsg`: nobody serves the frontend.
+    SocketsRefused = "sockets_refused",
+    /// Sockets that are not told whom they have asked for, because the table of sockets is full.
+    SocketTableFull = "socket_table_full",
     /// Answered: nobody serves the frontend.
     Refused = "refused",
     /// Dropped: the frontend has no endpoint, and the client cannot be told.

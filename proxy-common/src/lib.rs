@@ -10,6 +10,11 @@
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `FLOW_HINTS` | hook → a byte for each [`hint`]: the hook has had flows of such an end | programs | the pin directory's |
+//! | `SOCKETS4/6` | socket's [`Cookie`] → [`Socket`] | programs | as long as the socket |
+//! | `UNCONNECTED4/6` | socket's [`Cookie`] → [`Asked`] | programs | as long as the socket |
+//! | `DATAGRAMS4/6` | [`PeerKey`] → [`Peer`] | programs | as long as the socket, LRU |
+//! | `SOCKET_AFFINITY4/6` | [`AffinityKey`] of a network namespace's [`Cookie`] → [`Affinity`] | programs | LRU, expiry on hit |
+//! | `CANARIES` | [`Cookie`] of a socket of the agent's → that of its network namespace | both | as long as the agent asks |
 //! | `FRAGMENTS4/6` | [`FragmentKey`] → [`Fragment`] | programs | LRU, expiry on hit |
 //! | `FRAGMENTED4/6` | [`FragmentedKey`] → second it was first seen | programs | LRU |
 //! | `HELD_FRAGMENTS4/6` | [`HeldKey`] → its bytes | programs | LRU, until the first fragment comes |
@@ -45,6 +50,7 @@ mod hints;
 mod maps;
 mod node;
 mod rate;
+mod socket;
 mod wire;
 
 pub use addr::{Addr4, Addr6, Address, Port, TCP, UDP};
@@ -56,8 +62,12 @@ pub use fragment::{Ends, Fragment, FragmentKey, FragmentedKey, HeldKey};
 pub use frontend::{Frontend, FrontendFlags, FrontendKey, FrontendKind, List};
 pub use hints::{HINTS, hint};
 pub use maps::{
-    DEFAULT_FLOWS, MAX_AFFINITIES, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD,
-    MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, WIRE_VERSION,
+    DEFAULT_FLOWS, MAX_AFFINITIES, MAX_CANARIES, MAX_DATAGRAMS, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS,
+    MAX_FRONTENDS, MAX_HELD, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOCKETS,
+    MAX_SOURCE_RANGES, WIRE_VERSION,
 };
-pub use node::{Interface, InterfaceFlags, Limits, NODE_PORTS, ON_DEVICE, ServiceName, Settings};
+pub use node::{
+    Interface, InterfaceFlags, LOOPBACK_NODE_PORTS, Limits, NODE_PORTS, ON_DEVICE, ServiceName, Settings,
+};
 pub use rate::RateLimit;
+pub use socket::{ASKED, Asked, CANARY4, CANARY6, Cookie, End, Peer, PeerKey, Socket, SocketRules};

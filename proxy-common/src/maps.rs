@@ -1,7 +1,7 @@
 //! Sizes of the maps, and the version of their layout.
 
 /// Part of the pin directory's name: maps of another layout are never opened. Raise it with every change of a wire type.
-pub const WIRE_VERSION: u32 = 8;
+pub const WIRE_VERSION: u32 = 9;
 
 /// Frontends per family.
 pub const MAX_FRONTENDS: u32 = 262_144;
@@ -25,3 +25,9 @@ pub const MAX_SERVICES: u32 = 131_072;
 pub const MAX_NODE_ADDRESSES: u32 = 4_096;
 /// Network interfaces.
 pub const MAX_INTERFACES: u32 = 16_384;
+/// Connected sockets per family, and unconnected ones.
+pub const MAX_SOCKETS: u32 = 262_144;
+/// Entries per family for whom unconnected sockets exchange datagrams with, two for each.
+pub const MAX_DATAGRAMS: u32 = 32_768;
+/// Sockets that prove that sockets are translated.
+pub const MAX_CANARIES: u32 = 64;

@@ -4,6 +4,7 @@ use crate::{
     addr::{Addr4, Addr6, Address as _},
     client::Network,
     snat::PortPool,
+    socket::{Cookie, SocketRules},
     wire::{wire_bits, wire_struct, wire_types},
 };
 
@@ -23,6 +24,9 @@ pub const NODE_PORTS: u32 = 1;
 
 /// The address is one of a device of the node, so a ClusterIP that it also is belongs to whoever has put it there.
 pub const ON_DEVICE: u32 = 1 << 1;
+
+/// NodePorts are served on the address to the node's own sockets alone: a loopback address, which no packet on a device may have.
+pub const LOOPBACK_NODE_PORTS: u32 = 1 << 2;
 
 wire_bits! {
     /// Bits of an [`Interface`].
@@ -51,6 +55,10 @@ wire_struct! {
         pods6: Network<Addr6>,
         forward_mark: u32,
         draining: u32,
+        netns: Cookie,
+        node4: Addr4,
+        node6: Addr6,
+        sockets: SocketRules,
     }
 }
 
@@ -78,7 +86,7 @@ wire_bits! {
 
 wire_types! {
     Interface = 32,
-    Settings = 80,
+    Settings = 112,
     ServiceName = 196,
 }
 
@@ -154,7 +162,55 @@ impl Settings {
             pods6: NOBODY6,
             forward_mark: 0,
             draining: 0,
+            netns: Cookie::NONE,
+            node4: Addr4::ANY,
+            node6: Addr6::ANY,
+            sockets: SocketRules::NONE,
         }
+    }
+
+    /// With the network namespace of the node, and whose sockets are translated.
+    #[must_use]
+    pub const fn with_sockets(self, netns: Cookie, sockets: SocketRules) -> Self {
+        Self {
+            netns,
+            sockets,
+            ..self
+        }
+    }
+
+    /// With the addresses that the node's own packets leave with; the any-address where it has none.
+    #[must_use]
+    pub const fn with_node(self, node4: Addr4, node6: Addr6) -> Self {
+        Self { node4, node6, ..self }
+    }
+
+    /// The network namespace of the node; [`Cookie::NONE`] as long as it is not known.
+    #[must_use]
+    #[inline(always)]
+    pub const fn netns(&self) -> Cookie {
+        self.netns
+    }
+
+    /// Whose sockets are translated.
+    #[must_use]
+    #[inline(always)]
+    pub const fn sockets(&self) -> SocketRules {
+        self.sockets
+    }
+
+    /// The address that the node's own IPv4 packets leave with.
+    #[must_use]
+    #[inline(always)]
+    pub const fn node4(&self) -> Addr4 {
+        self.node4
+    }
+
+    /// The address that the node's own IPv6 packets leave with.
+    #[must_use]
+    #[inline(always)]
+    pub const fn node6(&self) -> Addr6 {
+        self.node6
     }
 
     /// Serving what is established and opening nothing, or not.

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use proxy_common::{
-    Addr4, Addr6, Address, Affinity, AffinityKey, Endpoint, EndpointKey, Flow, FlowFlags, FlowKey, Fragment,
-    FragmentKey, FragmentedKey, Frontend, FrontendFlags, FrontendKey, FrontendKind, HeldKey, Interface,
-    InterfaceFlags, Limits, MemberKey, Network, Port, RateLimit, ServiceName, Settings, SourceRange, TCP,
-    UDP, snat::PortPool,
+    ASKED, Addr4, Addr6, Address, Affinity, AffinityKey, Asked, Cookie, Endpoint, EndpointKey, Flow,
+    FlowFlags, FlowKey, Fragment, FragmentKey, FragmentedKey, Frontend, FrontendFlags, FrontendKey,
+    FrontendKind, HeldKey, Interface, InterfaceFlags, Limits, MemberKey, Network, Peer, PeerKey, Port,
+    RateLimit, ServiceName, Settings, Socket, SocketRules, SourceRange, TCP, UDP, snat::PortPool,
 };
 
 fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
@@ -114,12 +114,17 @@ fn a_datagram_is_its_ends_id_protocol_and_hook() {
 }
 
 #[test]
-fn settings_are_the_port_pool_the_next_ids_the_pods_the_mark_and_whether_flows_are_opened() {
+fn settings_are_the_port_pool_the_next_ids_the_pods_the_mark_whether_flows_are_opened_and_the_node() {
     let bytes = bytes_of(
         &Settings::new(PortPool::new([1024..=29_999, 61_000..=65_535]), 5, 6)
             .with_pods(Some(Network::new(v4("10.1.0.0"), v4("255.255.0.0"))), None)
             .with_forward_mark(0x4000)
-            .with_draining(true),
+            .with_draining(true)
+            .with_sockets(
+                Cookie::new(3 << 32 | 2),
+                SocketRules::NODE.with(SocketRules::PODS6),
+            )
+            .with_node(v4("10.0.0.2"), v6("fd00::3c")),
     )
     .to_vec();
     assert_eq!(bytes[..8], ne(&[33_512, 2]));
@@ -131,7 +136,28 @@ fn settings_are_the_port_pool_the_next_ids_the_pods_the_mark_and_whether_flows_a
     assert_eq!(bytes[24..32], ne(&[5, 6]));
     assert_eq!(bytes[32..40], [10, 1, 0, 0, 255, 255, 0, 0]);
     assert_eq!((&bytes[40..56], &bytes[56..72]), (&[0; 16][..], &[0xff; 16][..]));
-    assert_eq!(bytes[72..], ne(&[0x4000, 1]));
+    assert_eq!(bytes[72..88], ne(&[0x4000, 1, 2, 3]));
+    assert_eq!(bytes[88..92], [10, 0, 0, 2]);
+    assert_eq!((&bytes[92..94], bytes[107]), (&[0xfd, 0][..], 0x3c));
+    assert_eq!(bytes[108..], ne(&[0b1001]));
+}
+
+#[test]
+fn a_socket_is_whom_it_has_asked_for_and_whom_it_got() {
+    let asked = (v4("10.96.0.10"), Port::new(80));
+    let endpoint = (v4("10.244.1.5"), Port::new(0x1f90));
+    let ends = [10, 96, 0, 10, 0, 80, 0, 0, 10, 244, 1, 5, 0x1f, 0x90, 0, 0];
+    let mut expected = ends.to_vec();
+    expected.extend(ne(&[7, 6]));
+    assert_eq!(bytes_of(&Socket::new(asked, endpoint, 7, TCP)), expected);
+    let socket = Cookie::new(2 << 32 | 1);
+    let key = |side, end: &[u8]| [ne(&[1, 2]), end.to_vec(), ne(&[side])].concat();
+    assert_eq!(bytes_of(&PeerKey::asked(socket, asked)), key(0, &ends[..8]));
+    assert_eq!(bytes_of(&PeerKey::endpoint(socket, endpoint)), key(1, &ends[8..]));
+    let peer = [ends[8..].to_vec(), ne(&[7, 9])].concat();
+    assert_eq!(bytes_of(&Peer::new(endpoint, 7, 9)), peer);
+    let all = [ne(&[1]), ends[..8].repeat(ASKED)].concat();
+    assert_eq!(bytes_of(&Asked::one(asked)), all);
 }
 
 #[test]

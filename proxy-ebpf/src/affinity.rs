@@ -3,16 +3,16 @@
 use aya_ebpf::bindings::BPF_ANY;
 use proxy_common::{Affinity, AffinityKey, Frontend, List, Port};
 
-use crate::{Family, clock, lookup};
+use crate::{Family, clock, family::Client, lookup};
 
 /// Where the client's last new connection went, if that is not too long ago and the endpoint is still in the list.
 #[inline(always)]
-pub(crate) fn endpoint<F: Family>(
+pub(crate) fn endpoint<F: Family, C: Client<F>>(
     frontend: &Frontend,
     list: List,
-    client: &F::Address,
+    client: &C,
 ) -> Option<(F::Address, Port)> {
-    last::<F>(frontend, client).filter(|endpoint| is_member::<F>(list.id, endpoint))
+    last::<F, C>(frontend, client).filter(|endpoint| is_member::<F>(list.id, endpoint))
 }
 
 /// Not inlined, as the others: with a stack frame of its own it fits beside the hook's.
@@ -22,10 +22,10 @@ fn is_member<F: Family>(list: u32, endpoint: &(F::Address, Port)) -> bool {
 }
 
 #[inline(never)]
-fn last<F: Family>(frontend: &Frontend, client: &F::Address) -> Option<(F::Address, Port)> {
+fn last<F: Family, C: Client<F>>(frontend: &Frontend, client: &C) -> Option<(F::Address, Port)> {
     let key = AffinityKey::new(frontend.service(), *client);
     // SAFETY: another CPU may write the entry at the same time; whatever it then holds is checked against the list.
-    let known = unsafe { F::affinities().get(key) }?;
+    let known = unsafe { C::affinities().get(key) }?;
     known
         .is_fresh(frontend.affinity_timeout(), clock::now())
         .then(|| known.endpoint())
@@ -33,8 +33,12 @@ fn last<F: Family>(frontend: &Frontend, client: &F::Address) -> Option<(F::Addre
 
 /// Remembers where a new connection goes. Without room the next one goes where chance has it.
 #[inline(never)]
-pub(crate) fn remember<F: Family>(frontend: &Frontend, client: &F::Address, endpoint: &(F::Address, Port)) {
+pub(crate) fn remember<F: Family, C: Client<F>>(
+    frontend: &Frontend,
+    client: &C,
+    endpoint: &(F::Address, Port),
+) {
     let key = AffinityKey::new(frontend.service(), *client);
     let entry = Affinity::new(*endpoint, clock::now());
-    let _ = F::affinities().insert(key, entry, BPF_ANY.into());
+    let _ = C::affinities().insert(key, entry, BPF_ANY.into());
 }

@@ -1,13 +1,16 @@
 //! One generic body for both address families.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Addr4, Addr6, Address, FlowKey, Interface, InterfaceFlags, Network, Settings};
+use proxy_common::{
+    Addr4, Addr6, Address, CANARY4, CANARY6, Cookie, FlowKey, Interface, InterfaceFlags, Network, Settings,
+    SocketRules,
+};
 
 use crate::{
     chain::{ipv4_chain, ipv6_chain},
     maps::{
-        self, Affinities, Endpoints, Flows, Fragmented, Fragments, Frontends, HeldFragments, ListMembers,
-        NodeAddresses, SourceRanges,
+        self, Affinities, Datagrams, Endpoints, Flows, Fragmented, Fragments, Frontends, HeldFragments,
+        ListMembers, NodeAddresses, Sockets, SourceRanges, Unconnected,
     },
     packet::Load,
     parse::{Header, Packet, Skip, ipv4_header, ipv6_header},
@@ -19,9 +22,9 @@ mod sealed {
 }
 
 /// An address family: its address, header and maps. Implemented by [`V4`] and [`V6`] only.
-pub trait Family: sealed::Sealed {
+pub trait Family: sealed::Sealed + Sized {
     /// Its address.
-    type Address: Address;
+    type Address: Address + Client<Self>;
     /// Whether it is IPv6.
     const IPV6: bool;
     /// Bytes of its header up to and with the ports and flags of a TCP header without options.
@@ -52,6 +55,12 @@ pub trait Family: sealed::Sealed {
     const PODS: InterfaceFlags;
     /// The addresses of local pods.
     fn pods(settings: &Settings) -> &Network<Self::Address>;
+    /// What no host has: the agent asks for it to see whether its sockets are caught.
+    const CANARY: Self::Address;
+    /// The bit by which sockets of other network namespaces are local pods'.
+    const POD_SOCKETS: SocketRules;
+    /// The address that the node's own packets leave with.
+    fn node(settings: &Settings) -> Self::Address;
     /// `FRONTENDS`.
     fn frontends() -> &'static Frontends<Self::Address>;
     /// `ENDPOINTS`.
@@ -60,8 +69,14 @@ pub trait Family: sealed::Sealed {
     fn list_members() -> &'static ListMembers<Self::Address>;
     /// `SOURCE_RANGES`.
     fn source_ranges() -> &'static SourceRanges<Self::Address>;
-    /// `AFFINITY`.
-    fn affinities() -> &'static Affinities<Self::Address>;
+    /// `SOCKET_AFFINITY`.
+    fn socket_affinities() -> &'static Affinities<Cookie, Self::Address>;
+    /// `SOCKETS`.
+    fn sockets() -> &'static Sockets<Self::Address>;
+    /// `UNCONNECTED`.
+    fn unconnected() -> &'static Unconnected<Self::Address>;
+    /// `DATAGRAMS`.
+    fn datagrams() -> &'static Datagrams<Self::Address>;
     /// `INGRESS_FLOWS`.
     fn ingress_flows() -> &'static Flows<Self::Address>;
     /// `EGRESS_FLOWS`.
@@ -84,6 +99,34 @@ pub trait Family: sealed::Sealed {
     fn held_fragments() -> &'static HeldFragments<Self::Address>;
 }
 
+/// What a client of a Service with session affinity is known by.
+pub trait Client<F: Family>: Copy + 'static {
+    /// Where it is remembered.
+    fn affinities() -> &'static Affinities<Self, F::Address>;
+}
+
+impl Client<V4> for Addr4 {
+    #[inline(always)]
+    fn affinities() -> &'static Affinities<Self, Self> {
+        &maps::AFFINITY4
+    }
+}
+
+impl Client<V6> for Addr6 {
+    #[inline(always)]
+    fn affinities() -> &'static Affinities<Self, Self> {
+        &maps::AFFINITY6
+    }
+}
+
+/// A socket's network namespace, because its address is not chosen yet.
+impl<F: Family> Client<F> for Cookie {
+    #[inline(always)]
+    fn affinities() -> &'static Affinities<Self, F::Address> {
+        F::socket_affinities()
+    }
+}
+
 /// IPv4.
 pub enum V4 {}
 /// IPv6.
@@ -91,8 +134,9 @@ pub enum V6 {}
 
 macro_rules! family {
     ($family:ident, $address:ty, ipv6: $ipv6:literal, header: $header_len:literal, headers: $headers:literal, addresses: $addresses:literal,
-     $header:ident $chain:ident, $store:ident, $snat:ident, pods: $pods:ident $pods_bit:ident,
-     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $ingress:ident, $egress:ident, $nodes:ident,
+     $header:ident $chain:ident, $store:ident, $snat:ident, $node:ident, $canary:ident, pods: $pods:ident $pods_bit:ident,
+     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $sockets:ident, $unconnected:ident,
+      $datagrams:ident, $ingress:ident, $egress:ident, $nodes:ident,
       $fragments:ident, $fragmented:ident, $held:ident]) => {
         impl sealed::Sealed for $family {}
 
@@ -103,6 +147,8 @@ macro_rules! family {
             const ADDRESSES: usize = $addresses;
             const HEADER_LEN: usize = $header_len;
             const PODS: InterfaceFlags = InterfaceFlags::$pods_bit;
+            const CANARY: $address = $canary;
+            const POD_SOCKETS: SocketRules = SocketRules::$pods_bit;
 
             #[inline(always)]
             fn header(packet: &(impl Load + ?Sized), offset: usize) -> Result<Header, Skip> {
@@ -131,6 +177,10 @@ macro_rules! family {
                 settings.$pods()
             }
             #[inline(always)]
+            fn node(settings: &Settings) -> $address {
+                settings.$node()
+            }
+            #[inline(always)]
             fn frontends() -> &'static Frontends<$address> {
                 &maps::$frontends
             }
@@ -147,8 +197,20 @@ macro_rules! family {
                 &maps::$ranges
             }
             #[inline(always)]
-            fn affinities() -> &'static Affinities<$address> {
+            fn socket_affinities() -> &'static Affinities<Cookie, $address> {
                 &maps::$affinities
+            }
+            #[inline(always)]
+            fn sockets() -> &'static Sockets<$address> {
+                &maps::$sockets
+            }
+            #[inline(always)]
+            fn unconnected() -> &'static Unconnected<$address> {
+                &maps::$unconnected
+            }
+            #[inline(always)]
+            fn datagrams() -> &'static Datagrams<$address> {
+                &maps::$datagrams
             }
             #[inline(always)]
             fn ingress_flows() -> &'static Flows<$address> {
@@ -178,9 +240,9 @@ macro_rules! family {
     };
 }
 
-family!(V4, Addr4, ipv6: false, header: 20, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, pods: pods4 PODS4,
-    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, AFFINITY4, INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4,
-     FRAGMENTS4, FRAGMENTED4, HELD_FRAGMENTS4]);
-family!(V6, Addr6, ipv6: true, header: 40, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, pods: pods6 PODS6,
-    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, AFFINITY6, INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6,
-     FRAGMENTS6, FRAGMENTED6, HELD_FRAGMENTS6]);
+family!(V4, Addr4, ipv6: false, header: 20, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, node4, CANARY4, pods: pods4 PODS4,
+    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, SOCKET_AFFINITY4, SOCKETS4, UNCONNECTED4, DATAGRAMS4,
+     INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4, FRAGMENTS4, FRAGMENTED4, HELD_FRAGMENTS4]);
+family!(V6, Addr6, ipv6: true, header: 40, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, node6, CANARY6, pods: pods6 PODS6,
+    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, SOCKET_AFFINITY6, SOCKETS6, UNCONNECTED6, DATAGRAMS6,
+     INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6, FRAGMENTS6, FRAGMENTED6, HELD_FRAGMENTS6]);

@@ -4,7 +4,7 @@
 //! endpoints that a node has had are few. Bytes are set before an entry is stored, and never taken back: what is set too long costs a
 //! look-up.
 
-use proxy_common::{Flow, FlowFlags, FlowKey, HINTS, hint};
+use proxy_common::{Flow, FlowFlags, FlowKey, HINTS, Port, hint};
 
 use crate::{Family, maps::FLOW_HINTS, rewrite::Side};
 
@@ -21,12 +21,18 @@ pub(crate) fn may_have<F: Family>(hook: Side, key: &FlowKey<F::Address>) -> bool
 /// Not inlined: many places store entries, and the verifier would follow each.
 #[inline(never)]
 pub(crate) fn note<F: Family>(hook: Side, key: &FlowKey<F::Address>, entry: &Flow<F::Address>) {
-    let Some(seen) = of(hook) else { return };
     let end = if entry.flags().has(FlowFlags::REQUEST) {
         key.destination()
     } else {
         key.source()
     };
+    note_end::<F>(hook, end);
+}
+
+/// Has the hook look for packets that have this end.
+#[inline(always)]
+pub(crate) fn note_end<F: Family>(hook: Side, end: (F::Address, Port)) {
+    let Some(seen) = of(hook) else { return };
     // SAFETY: as above.
     unsafe { *seen.add(hint(end)) = 1 };
 }

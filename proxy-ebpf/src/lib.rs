@@ -16,6 +16,8 @@
 //! A packet whose ends never served at a hook is not looked for in its flow table (hints), and egress does not look for requests that keep
 //! their source (told). A TCP packet that opens nothing and belongs to no known flow passes.
 //! A reply that a bridge would carry from pod to pod is sent up to the node's stack (bridge).
+//! What processes of the node ask for, and pods by TCP, is translated before there is a packet (socket); a socket that is to hear nothing
+//! has its packets end at egress (kept_back).
 //! ICMP errors are translated as the packets that they are about.
 //! Later fragments get the address of the first one, and IPv6 extension headers are looked through (uncommon, chain, fragment).
 #![cfg_attr(target_arch = "bpf", no_std)]
@@ -29,6 +31,7 @@ pub mod verdict;
 mod affinity;
 mod bridge;
 pub mod chain;
+mod choice;
 mod client;
 mod clock;
 mod count;
@@ -37,12 +40,14 @@ mod flow;
 pub mod fragment;
 mod hints;
 mod icmp;
+mod kept_back;
 mod lookup;
 mod mark;
 mod open;
 pub mod reject;
 pub mod rewrite;
 mod snat;
+mod socket;
 mod told;
 mod uncommon;
 

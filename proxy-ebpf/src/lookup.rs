@@ -2,8 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use proxy_common::{
-    Endpoint, EndpointKey, Frontend, FrontendKey, FrontendKind, List, MemberKey, NODE_PORTS, ON_DEVICE, Port,
-    select,
+    Endpoint, EndpointKey, Frontend, FrontendKey, FrontendKind, List, MemberKey, ON_DEVICE, Port, select,
 };
 
 use crate::Family;
@@ -16,9 +15,14 @@ pub(crate) struct Found {
 
 /// The frontend of a destination: exactly its address, else a NodePort if the address is this node's.
 ///
-/// A ClusterIP that is also the address of a device belongs to whoever has put it there, as NodeLocal DNSCache does.
+/// `addresses` are the bits of addresses that serve NodePorts to whoever asks. A ClusterIP that is also the address of a device
+/// belongs to whoever has put it there, as NodeLocal DNSCache does.
 #[inline(always)]
-pub(crate) fn frontend<F: Family>(destination: (F::Address, Port), protocol: u8) -> Option<Found> {
+pub(crate) fn frontend<F: Family>(
+    destination: (F::Address, Port),
+    protocol: u8,
+    addresses: u32,
+) -> Option<Found> {
     let (address, port) = destination;
     if let Some(frontend) = exact::<F>(&FrontendKey::new(address, port, protocol)) {
         let is_taken =
@@ -28,7 +32,7 @@ pub(crate) fn frontend<F: Family>(destination: (F::Address, Port), protocol: u8)
             node_port: false,
         });
     }
-    if !is_on_node::<F>(address, NODE_PORTS) {
+    if !is_on_node::<F>(address, addresses) {
         return None;
     }
     let frontend = exact::<F>(&FrontendKey::node_port(port, protocol))?;

@@ -9,16 +9,16 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use proxy_common::{
-    Addr4, Addr6, Affinity, AffinityKey, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow, FlowKey,
-    Fragment, FragmentKey, FragmentedKey, Frontend, FrontendKey, HINTS, HeldKey, Interface, MAX_AFFINITIES,
-    MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS, MAX_HELD, MAX_INTERFACES,
-    MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOURCE_RANGES, MemberKey, RateLimit, ServiceName, Settings,
-    SourceRange,
+    Addr4, Addr6, Affinity, AffinityKey, Asked, Cookie, Counter, DEFAULT_FLOWS, Endpoint, EndpointKey, Flow,
+    FlowKey, Fragment, FragmentKey, FragmentedKey, Frontend, FrontendKey, HINTS, HeldKey, Interface,
+    MAX_AFFINITIES, MAX_CANARIES, MAX_DATAGRAMS, MAX_ENDPOINTS, MAX_FRAGMENTED, MAX_FRAGMENTS, MAX_FRONTENDS,
+    MAX_HELD, MAX_INTERFACES, MAX_NODE_ADDRESSES, MAX_SERVICES, MAX_SOCKETS, MAX_SOURCE_RANGES, MemberKey,
+    Peer, PeerKey, RateLimit, ServiceName, Settings, Socket, SourceRange,
 };
 
 use crate::{chain::Chain, fragment::Held, reject::Answer};
 
-/// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. The agent alone writes these maps.
+/// `BPF_F_NO_PREALLOC`: memory for entries that exist, not for all that could. No program that handles packets writes these maps.
 const ON_DEMAND: usize = 1;
 
 /// Destination → what becomes of it.
@@ -29,8 +29,14 @@ pub type Endpoints<A> = HashMap<EndpointKey, Endpoint<A>, { MAX_ENDPOINTS as usi
 pub type ListMembers<A> = HashMap<MemberKey<A>, u32, { MAX_ENDPOINTS as usize }, ON_DEMAND>;
 /// Service port and client → it is let in.
 pub type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, { MAX_SOURCE_RANGES as usize }>;
-/// Service port and client → its endpoint.
-pub type Affinities<A> = LruHashMap<AffinityKey<A>, Affinity<A>, { MAX_AFFINITIES as usize }>;
+/// Service port and client → its endpoint. Clients are known by address, or by network namespace.
+pub type Affinities<C, A> = LruHashMap<AffinityKey<C>, Affinity<A>, { MAX_AFFINITIES as usize }>;
+/// Socket → whom it has asked for, and whom it got.
+pub type Sockets<A> = HashMap<Cookie, Socket<A>, { MAX_SOCKETS as usize }, ON_DEMAND>;
+/// Socket → what has to be forgotten with it.
+pub type Unconnected<A> = HashMap<Cookie, Asked<A>, { MAX_SOCKETS as usize }, ON_DEMAND>;
+/// Socket and one side → the other side.
+pub type Datagrams<A> = LruHashMap<PeerKey<A>, Peer<A>, { MAX_DATAGRAMS as usize }>;
 /// Tuple at a hook → what to put there.
 pub type Flows<A> = LruHashMap<FlowKey<A>, Flow<A>, { DEFAULT_FLOWS as usize }>;
 /// Datagram → what has become of its first fragment.
@@ -59,9 +65,27 @@ pub static SOURCE_RANGES4: SourceRanges<Addr4> = SourceRanges::new();
 #[btf_map]
 pub static SOURCE_RANGES6: SourceRanges<Addr6> = SourceRanges::new();
 #[btf_map]
-pub static AFFINITY4: Affinities<Addr4> = Affinities::new();
+pub static AFFINITY4: Affinities<Addr4, Addr4> = Affinities::new();
 #[btf_map]
-pub static AFFINITY6: Affinities<Addr6> = Affinities::new();
+pub static AFFINITY6: Affinities<Addr6, Addr6> = Affinities::new();
+#[btf_map]
+pub static SOCKET_AFFINITY4: Affinities<Cookie, Addr4> = Affinities::new();
+#[btf_map]
+pub static SOCKET_AFFINITY6: Affinities<Cookie, Addr6> = Affinities::new();
+#[btf_map]
+pub static SOCKETS4: Sockets<Addr4> = Sockets::new();
+#[btf_map]
+pub static SOCKETS6: Sockets<Addr6> = Sockets::new();
+#[btf_map]
+pub static UNCONNECTED4: Unconnected<Addr4> = Unconnected::new();
+#[btf_map]
+pub static UNCONNECTED6: Unconnected<Addr6> = Unconnected::new();
+#[btf_map]
+pub static DATAGRAMS4: Datagrams<Addr4> = Datagrams::new();
+#[btf_map]
+pub static DATAGRAMS6: Datagrams<Addr6> = Datagrams::new();
+#[btf_map]
+pub static CANARIES: HashMap<Cookie, Cookie, { MAX_CANARIES as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub static INGRESS_FLOWS4: Flows<Addr4> = Flows::new();
 #[btf_map]

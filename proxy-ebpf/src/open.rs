@@ -1,11 +1,13 @@
 //! Opening a flow: an endpoint is picked and every tuple of the flow reserved before the first packet is touched.
 
 use aya_ebpf::programs::TcContext;
-use proxy_common::{Counter, Flow, FlowFlags, FlowKey, Frontend, FrontendFlags, List, Port, Settings};
+use proxy_common::{Counter, Flow, FlowFlags, FlowKey, NODE_PORTS, Settings};
 
 use crate::{
-    Family, affinity, client, clock, count, flow,
-    lookup::{self, Found, Pick},
+    Family,
+    choice::{self, Choice},
+    client, clock, count, flow,
+    lookup::{self, Found},
     maps::SETTINGS,
     rewrite::Side,
     snat,
@@ -29,7 +31,7 @@ pub(crate) enum Opened {
 #[inline(never)]
 pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) -> Opened {
     let Some(Found { frontend, node_port }) =
-        lookup::frontend::<F>(request.destination(), request.protocol())
+        lookup::frontend::<F>(request.destination(), request.protocol(), NODE_PORTS)
     else {
         return Opened::Nothing;
     };
@@ -38,19 +40,11 @@ pub(crate) fn flow<F: Family>(ctx: &TcContext, request: &FlowKey<F::Address>) ->
     }
     let source = request.source().0;
     let is_pod = frontend.tells_pods_apart() && client::is_pod::<F>(ctx, source);
-    let list = frontend.list_for(is_pod);
-    let is_silent = frontend.flags().has(FrontendFlags::SILENT);
-    if list.len == 0 && !is_silent {
-        return Opened::Refused;
-    }
-    // Ranges guard what is served: where nothing is, everyone is told so.
-    if !client::is_let_in::<F>(frontend, &source) {
-        return Opened::Dropped(Counter::SourceRange);
-    }
-    let endpoint = match endpoint::<F>(frontend, list, request) {
-        Pick::Endpoint(endpoint) => endpoint,
-        Pick::Empty => return Opened::Dropped(Counter::NoLocalEndpoints),
-        Pick::SlotMissing => return passed(Counter::SlotMissing),
+    let (endpoint, list) = match choice::choose::<F, _>(frontend, is_pod, &source, &source) {
+        Choice::Endpoint(endpoint, list) => (endpoint, list),
+        Choice::Refused => return Opened::Refused,
+        Choice::Silence(why) => return Opened::Dropped(why),
+        Choice::SlotMissing => return passed(Counter::SlotMissing),
     };
     let mut flags = FlowFlags::REQUEST;
     if node_port {
@@ -93,30 +87,6 @@ pub(crate) fn beside_a_service<F: Family>(request: &FlowKey<F::Address>) -> Open
         Ok(()) => Opened::Flow,
         Err(why) => passed(why),
     }
-}
-
-/// The endpoint of a new flow: the one that the client had, else one by chance.
-#[inline(always)]
-fn endpoint<F: Family>(
-    frontend: &Frontend,
-    list: List,
-    request: &FlowKey<F::Address>,
-) -> Pick<(F::Address, Port)> {
-    let client = request.source().0;
-    let has_affinity = frontend.affinity_timeout() != 0;
-    if has_affinity && let Some(endpoint) = affinity::endpoint::<F>(frontend, list, &client) {
-        affinity::remember::<F>(frontend, &client, &endpoint);
-        return Pick::Endpoint(endpoint);
-    }
-    let endpoint = match lookup::pick::<F>(list) {
-        Pick::Endpoint(endpoint) => (endpoint.address(), endpoint.port()),
-        Pick::Empty => return Pick::Empty,
-        Pick::SlotMissing => return Pick::SlotMissing,
-    };
-    if has_affinity {
-        affinity::remember::<F>(frontend, &client, &endpoint);
-    }
-    Pick::Endpoint(endpoint)
 }
 
 #[inline(always)]

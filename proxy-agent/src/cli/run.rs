@@ -95,6 +95,11 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t)]
     tc_attach: TcAttach,
 
+    /// The cgroup v2 directory whose processes' sockets are translated, instead of the root of the hierarchy: needed where the host's
+    /// is mounted in a place of its own.
+    #[arg(long, value_name = "PATH")]
+    cgroup_root: Option<PathBuf>,
+
     /// Shortest time between two passes, in which changes are collected [default: 50ms].
     #[arg(
         long,
@@ -306,6 +311,7 @@ impl From<&Run> for Options {
         Self {
             pins: run.pins.dir(),
             tc_attach: run.tc_attach,
+            cgroup_root: run.cgroup_root.clone(),
             sizes: MapSizes {
                 frontends: run.max_frontends,
                 endpoints: run.max_endpoints,

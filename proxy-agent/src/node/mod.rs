@@ -152,7 +152,8 @@ impl NodeFacts {
     }
 
     /// The address of the device of the default route, else the first that any device has.
-    fn primary_address(&self, family: Family) -> Option<IpAddr> {
+    #[must_use]
+    pub fn primary_address(&self, family: Family) -> Option<IpAddr> {
         let default = self.default_route_ifindex.get(&family);
         default
             .and_then(|index| self.source_of(*index, family))

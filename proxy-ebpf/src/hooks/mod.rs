@@ -1,3 +1,4 @@
 //! One module per kind of hook.
 
+pub mod socket;
 pub mod tc;

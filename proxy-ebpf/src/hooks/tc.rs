@@ -9,7 +9,7 @@ use crate::{
     Family, V4, V6, bridge,
     flow::{self, Request},
     fragment::{self, FirstFragment},
-    icmp, mark,
+    hints, icmp, kept_back, mark,
     open::{self, Opened},
     packet::{Layer, is_ipv4, is_ipv6, pull},
     parse::{self, Packet, Skip},
@@ -112,8 +112,11 @@ fn egress_of<F: Family>(ctx: &TcContext, layer: Layer) -> Verdict {
 #[inline(always)]
 fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result<Verdict, Drop> {
     let key = packet.tuple;
-    let Some(mut hit) = flow::find::<F>(Side::Source, key) else {
+    if !hints::may_have::<F>(Side::Source, key) {
         return Ok(Verdict::Next);
+    }
+    let Some(mut hit) = flow::find_again::<F>(Side::Source, key) else {
+        return unknown::<F>(packet);
     };
     if hit.flow.flags().has(FlowFlags::PENDING) {
         if hit.flow.state() == State::NEW && key.protocol() == TCP && !packet.flags.opens() {
@@ -127,6 +130,16 @@ fn leaves<F: Family>(ctx: &TcContext, packet: &Packet<'_, F::Address>) -> Result
         hit.note(packet.flags, |flow| flow::tell_ingress::<F>(key, flow));
     }
     rewrite::source::<F>(ctx, packet, hit.flow)?;
+    Ok(Verdict::Next)
+}
+
+/// What belongs to no flow leaves, unless it is from a socket that is to hear nothing.
+#[inline(always)]
+fn unknown<F: Family>(packet: &Packet<'_, F::Address>) -> Result<Verdict, Drop> {
+    let begins = packet.tuple.protocol() != TCP || packet.flags.opens();
+    if begins && let Some(why) = kept_back::reason::<F>(packet.tuple) {
+        return Err(Drop(why));
+    }
     Ok(Verdict::Next)
 }
 

@@ -3,11 +3,12 @@
 //! ```text
 //! Desired, Delta ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
 //! NodeFacts ──▶ NODE_ADDRESSES, INTERFACES, attach
+//! cgroup ──▶ sockets
 //! pins ──dump──▶ `kube-portal inspect`
 //! conntrack ──takeover──▶ flow tables ──drain──▶ others' rules
 //! ```
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Instant};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Instant};
 
 use anyhow::Context;
 use aya::Ebpf;
@@ -19,6 +20,7 @@ use self::{
     maps::MapError,
     node_maps::NodeMaps,
     object::{MapSizes, PinDir},
+    sockets::Sockets,
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane, Status};
@@ -43,6 +45,7 @@ mod memory;
 mod node_maps;
 pub mod object;
 pub mod reconcile;
+pub mod sockets;
 mod takeover;
 pub mod tracked_map;
 mod unserved;
@@ -55,6 +58,8 @@ pub struct Options {
     pub pins: PinDir,
     /// TCX or clsact.
     pub tc_attach: TcAttach,
+    /// The cgroup whose processes' sockets are translated, else the root of the hierarchy.
+    pub cgroup_root: Option<PathBuf>,
     /// How many entries the maps have room for.
     pub sizes: MapSizes,
     /// The ports that NodePorts are taken from, which masquerading leaves alone.
@@ -68,6 +73,7 @@ pub struct BpfDataplane {
     writer: Writer,
     attached: BTreeMap<u32, Layer>,
     node_maps: NodeMaps,
+    sockets: Sockets,
     snat_ports: PortPool,
 }
 
@@ -83,6 +89,7 @@ impl BpfDataplane {
             writer.set_draining(true).map_err(anyhow::Error::from)?;
         }
         Ok(Self {
+            sockets: Sockets::new(options.cgroup_root.clone()),
             options,
             object,
             writer,
@@ -221,6 +228,9 @@ impl Dataplane for BpfDataplane {
         attach::forget_others(&self.options.pins, &wanted.keys().copied().collect())?;
 
         let attached = self.attach_all(facts, wanted);
+        let netns = self.sockets.attend(&mut self.object, &self.options.pins);
+        let told = self.writer.set_node(netns, self.node_maps.own_addresses());
+        told.map_err(anyhow::Error::from)?;
         written.map_err(anyhow::Error::from)?;
         attached
     }

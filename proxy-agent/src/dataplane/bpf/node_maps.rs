@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use proxy_common::{Addr4, Addr6, Address, Interface, InterfaceFlags, NODE_PORTS, ON_DEVICE};
+use proxy_common::{
+    Addr4, Addr6, Address, Interface, InterfaceFlags, LOOPBACK_NODE_PORTS, NODE_PORTS, ON_DEVICE,
+};
 
 use super::{maps::MapError, reconcile::Maps};
 use crate::{
@@ -40,6 +42,14 @@ impl NodeMaps {
         self.facts.local_addresses()
     }
 
+    /// What the node's own packets leave with; the any-address where it has none.
+    pub(super) fn own_addresses(&self) -> (Addr4, Addr6) {
+        let own = |family| self.facts.primary_address(family);
+        let v4 = own(Family::V4).and_then(Addr4::from_ip);
+        let v6 = own(Family::V6).and_then(Addr6::from_ip);
+        (v4.unwrap_or(Addr4::ANY), v6.unwrap_or(Addr6::ANY))
+    }
+
     /// Makes the maps say so. As long as nobody has said which addresses serve NodePorts, those of an earlier run stay.
     pub(super) fn write(&self, maps: &mut Maps) -> Result<(), MapError> {
         let interfaces = maps.interfaces.replace(&self.interfaces());
@@ -53,15 +63,27 @@ impl NodeMaps {
 
     fn addresses<A: Address>(&self) -> BTreeMap<A, u32> {
         let local = self.facts.local_addresses().into_iter();
+        let local = local.map(|address| (address, self.bits(address)));
+        // What netlink says of `lo` does not matter: every namespace has them.
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let loopback = loopback.into_iter().filter(|address| self.serves(*address));
         local
-            .filter_map(|address| Some((A::from_ip(address)?, self.bits(address))))
+            .chain(loopback.map(|address| (address, LOOPBACK_NODE_PORTS)))
+            .filter_map(|(address, bits)| Some((A::from_ip(address)?, bits)))
             .collect()
     }
 
     fn bits(&self, address: IpAddr) -> u32 {
+        if self.serves(address) {
+            ON_DEVICE | NODE_PORTS
+        } else {
+            ON_DEVICE
+        }
+    }
+
+    fn serves(&self, address: IpAddr) -> bool {
         let rules = self.rules.as_ref();
-        let serves = rules.is_some_and(|rules| rules.of(Family::of(address)).node_ports.serves(address));
-        if serves { ON_DEVICE | NODE_PORTS } else { ON_DEVICE }
+        rules.is_some_and(|rules| rules.of(Family::of(address)).node_ports.serves(address))
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Interface> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use proxy_common::{Address, Network, Settings, snat::PortPool};
+use proxy_common::{Addr4, Addr6, Address, Cookie, Network, Settings, SocketRules, snat::PortPool};
 
 use super::{
     encode::{encode, encode_delta},
@@ -25,6 +25,36 @@ pub struct Writer {
     unserved: Report,
     forward_mark: u32,
     draining: bool,
+    node: OwnNode,
+}
+
+/// The node to its sockets.
+#[derive(Clone, Copy)]
+struct OwnNode {
+    netns: Cookie,
+    addresses: (Addr4, Addr6),
+    rules: SocketRules,
+}
+
+impl OwnNode {
+    /// As an earlier run has left it: sockets go on as they do until it is known.
+    fn of(settings: &Settings) -> Self {
+        Self {
+            netns: settings.netns(),
+            addresses: (settings.node4(), settings.node6()),
+            rules: settings.sockets(),
+        }
+    }
+
+    fn in_settings(self, settings: Settings) -> Settings {
+        let (v4, v6) = self.addresses;
+        let rules = if self.netns == Cookie::NONE {
+            SocketRules::NONE
+        } else {
+            self.rules
+        };
+        settings.with_sockets(self.netns, rules).with_node(v4, v6)
+    }
 }
 
 impl Writer {
@@ -35,6 +65,7 @@ impl Writer {
             ids: maps.restore_ids(),
             forward_mark: known(&maps).map_or(0, Settings::forward_mark),
             draining: known(&maps).is_some_and(Settings::is_draining),
+            node: OwnNode::of(known(&maps).unwrap_or(&Settings::new(PortPool::new([]), 0, 0))),
             maps,
             retired: Retired::default(),
             unserved: Report::default(),
@@ -87,12 +118,31 @@ impl Writer {
         }
     }
 
-    fn settings(&self, node: &NodeRules, ports: PortPool) -> Settings {
+    /// Says which network namespace is the node's, [`Cookie::NONE`] if its sockets are not caught, and what its own packets leave with.
+    ///
+    /// # Errors
+    /// When the settings can't be written.
+    pub fn set_node(&mut self, netns: Cookie, addresses: (Addr4, Addr6)) -> Result<(), MapError> {
+        self.node = OwnNode {
+            netns,
+            addresses,
+            ..self.node
+        };
+        // Without settings there is no flow yet.
+        match known(&self.maps).map(|settings| self.node.in_settings(*settings)) {
+            Some(settings) => self.maps.settings.set(0, settings),
+            None => Ok(()),
+        }
+    }
+
+    fn settings(&mut self, node: &NodeRules, ports: PortPool) -> Settings {
+        self.node.rules = socket_rules(node);
         let (next_list, next_service) = self.ids.next();
-        Settings::new(ports, next_list, next_service)
+        let settings = Settings::new(ports, next_list, next_service)
             .with_pods(pods(node), pods(node))
             .with_forward_mark(self.forward_mark)
-            .with_draining(self.draining)
+            .with_draining(self.draining);
+        self.node.in_settings(settings)
     }
 
     /// Makes the maps hold `desired` and nothing else; masquerading takes its ports from `ports`.
@@ -135,6 +185,19 @@ impl Writer {
 /// What the programs work with.
 fn known(maps: &Maps) -> Option<&Settings> {
     maps.settings.known().get(&0)
+}
+
+/// Whose sockets are translated.
+fn socket_rules(node: &NodeRules) -> SocketRules {
+    let knows_pods = |family| node.of(family).local_traffic != LocalTraffic::Unknown;
+    let bits = [
+        (true, SocketRules::NODE),
+        (true, SocketRules::PODS),
+        (knows_pods(Family::V4), SocketRules::PODS4),
+        (knows_pods(Family::V6), SocketRules::PODS6),
+    ];
+    let set = bits.into_iter().filter(|(is_set, _)| *is_set);
+    set.fold(SocketRules::NONE, |all, (_, bit)| all.with(bit))
 }
 
 /// The addresses of local pods, if they are known by that.

@@ -11,11 +11,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use aya::{
-    Ebpf, EbpfLoader, Pod,
+    Btf, Ebpf, EbpfLoader, Pod,
     maps::Map,
     programs::{Program, ProgramType, SchedClassifier},
     sys::{BpfHelper, is_helper_supported},
 };
+use aya_obj::btf::BtfKind;
 use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -29,7 +30,7 @@ use super::{
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 21] = [
+pub const MAP_NAMES: [&str; 30] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
@@ -40,6 +41,15 @@ pub const MAP_NAMES: [&str; 21] = [
     "SOURCE_RANGES6",
     "AFFINITY4",
     "AFFINITY6",
+    "SOCKET_AFFINITY4",
+    "SOCKET_AFFINITY6",
+    "SOCKETS4",
+    "SOCKETS6",
+    "UNCONNECTED4",
+    "UNCONNECTED6",
+    "DATAGRAMS4",
+    "DATAGRAMS6",
+    "CANARIES",
     "INGRESS_FLOWS4",
     "INGRESS_FLOWS6",
     "EGRESS_FLOWS4",
@@ -131,6 +141,12 @@ impl PinDir {
     #[must_use]
     pub fn links(&self) -> PathBuf {
         self.version().join("links")
+    }
+
+    /// Where the links to a cgroup are.
+    #[must_use]
+    pub fn sockets(&self) -> PathBuf {
+        self.version().join("sockets")
     }
 
     fn version(&self) -> PathBuf {
@@ -245,6 +261,10 @@ pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
     }
     let has_coarse_clock = u8::from(has_coarse_clock());
     loader.override_global("HAS_COARSE_CLOCK", &has_coarse_clock, true);
+    let btf = Btf::from_sys_fs().ok();
+    loader.btf(btf.as_ref());
+    let has_set_retval = u8::from(btf.as_ref().is_some_and(has_set_retval));
+    loader.override_global("HAS_SET_RETVAL", &has_set_retval, true);
     let mut object = loader
         .load(OBJECT)
         .context("the kernel does not take the BPF maps")?;
@@ -256,6 +276,14 @@ pub fn load(pins: &PinDir, sizes: MapSizes) -> Result<Ebpf> {
 fn has_coarse_clock() -> bool {
     let coarse = BpfHelper::BPF_FUNC_ktime_get_coarse_ns;
     is_helper_supported(ProgramType::SchedClassifier, coarse).unwrap_or(false)
+}
+
+/// Linux 5.18 and later do, and say so in their type information: a program that asks for it would have to name a hook, which
+/// [`is_helper_supported`] does not.
+fn has_set_retval(kernel: &Btf) -> bool {
+    kernel
+        .id_by_type_name_kind("bpf_set_retval", BtfKind::Func)
+        .is_ok()
 }
 
 /// Both at the same time.

@@ -1,0 +1,88 @@
+//! The programs of sockets: attached to the root of the cgroup hierarchy, so that every process has them, and seen to work.
+
+mod attach;
+mod canary;
+mod root;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use proxy_common::Cookie;
+
+pub use self::root::CgroupRoot;
+use super::object::PinDir;
+use crate::explain::explain;
+
+/// Whether sockets are caught, and what was said about it.
+#[derive(Debug)]
+pub struct Sockets {
+    wanted: Option<PathBuf>,
+    /// And whether that had an effect.
+    attached: Option<(CgroupRoot, bool)>,
+    complaint: Option<String>,
+}
+
+impl Sockets {
+    /// At this cgroup, else at the root of the hierarchy. Attaches nothing yet.
+    #[must_use]
+    pub const fn new(wanted: Option<PathBuf>) -> Self {
+        Self {
+            wanted,
+            attached: None,
+            complaint: None,
+        }
+    }
+
+    /// Sees to it that the sockets of this process are caught, and gives its network namespace; [`Cookie::NONE`] if they are not.
+    ///
+    /// The first time all programs are attached, beside those of an earlier run, which go then: no socket meets none.
+    pub fn attend(&mut self, object: &mut Ebpf, pins: &PinDir) -> Cookie {
+        match self.caught(object, pins) {
+            Ok(netns) => {
+                self.complaint = None;
+                netns
+            }
+            Err(error) => {
+                let why = explain(&error);
+                if self.complaint.as_ref() != Some(&why) {
+                    tracing::warn!(
+                        "sockets are not translated, so the node's own processes reach no Service: {why}"
+                    );
+                }
+                self.complaint = Some(why);
+                Cookie::NONE
+            }
+        }
+    }
+
+    fn caught(&mut self, object: &mut Ebpf, pins: &PinDir) -> Result<Cookie> {
+        let root = CgroupRoot::find(self.wanted.as_deref())?;
+        let before = self.attached.take_if(|(attached, _)| *attached == root);
+        let mut netns = match before {
+            Some(_) => canary::sing(object)?,
+            None => None,
+        };
+        // What has never had an effect does not get one by being repeated.
+        if netns.is_none() && before.as_ref().is_none_or(|(_, had_effect)| *had_effect) {
+            attach::attach(object, pins, &root).with_context(|| format!("cannot attach to cgroup {root}"))?;
+            self.tell(&root, before.is_some());
+            netns = canary::sing(object)?;
+        }
+        self.attached = Some((root.clone(), netns.is_some()));
+        netns.with_context(|| {
+            format!("the programs are attached to cgroup {root}, and this process is not in it; give the root of the hierarchy as the host has it to --cgroup-root")
+        })
+    }
+
+    fn tell(&self, root: &CgroupRoot, again: bool) {
+        if again {
+            tracing::warn!(cgroup = %root, "somebody else has removed our programs of sockets; they are back");
+        } else {
+            tracing::info!(cgroup = %root, "translating sockets");
+        }
+        if !root.is_outermost() && self.wanted.is_none() {
+            tracing::warn!(cgroup = %root, "this is not the root of the cgroup hierarchy: processes outside of it reach no Service; mount the host's hierarchy and name it by --cgroup-root");
+        }
+    }
+}

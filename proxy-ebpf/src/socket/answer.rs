@@ -1,0 +1,39 @@
+//! `getpeername` and `recvmsg`: a process is told whom it has asked for, not who serves that.
+
+use aya_ebpf::programs::SockAddrContext;
+use proxy_common::PeerKey;
+
+use super::{place::Place, socket};
+use crate::Family;
+
+/// The peer of a connected socket.
+#[inline(always)]
+pub(crate) fn peer<P: Place>(ctx: &SockAddrContext) {
+    let _ = is_of_connected::<P>(ctx);
+}
+
+/// Where a datagram has come from.
+#[inline(always)]
+pub(crate) fn sender<P: Place>(ctx: &SockAddrContext) {
+    if is_of_connected::<P>(ctx) {
+        return;
+    }
+    let key = PeerKey::endpoint(socket(ctx), P::peer(ctx));
+    // SAFETY: another thread may write the entry at the same time; both sides of it are the socket's.
+    if let Some(peer) = unsafe { P::Family::datagrams().get(key) } {
+        P::put(ctx, peer.end());
+    }
+}
+
+#[inline(always)]
+fn is_of_connected<P: Place>(ctx: &SockAddrContext) -> bool {
+    // SAFETY: as above.
+    let Some(known) = (unsafe { P::Family::sockets().get(socket(ctx)) }) else {
+        return false;
+    };
+    let is_endpoint = known.endpoint() == P::peer(ctx);
+    if is_endpoint {
+        P::put(ctx, known.asked());
+    }
+    is_endpoint
+}

@@ -1,0 +1,67 @@
+//! `connect`: the socket gets the endpoint for its peer, and keeps it.
+
+use aya_ebpf::{bindings::BPF_ANY, programs::SockAddrContext};
+use proxy_common::{Cookie, Counter, Port, Socket, TCP, UDP};
+
+use super::{
+    Ruling,
+    ask::{Asker, Reply},
+    canary,
+    place::Place,
+    protocol, socket,
+};
+use crate::{Family, count};
+
+/// A socket is to be connected.
+#[inline(always)]
+pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
+    let protocol = match protocol(ctx) {
+        6 => TCP,
+        17 => UDP,
+        _ => return Ruling::Allow,
+    };
+    let (socket, asked) = (socket(ctx), P::peer(ctx));
+    if canary::is_one::<P::Family>(ctx, asked.0, socket) {
+        return Ruling::Refuse;
+    }
+    match reply::<P>(ctx, asked, protocol) {
+        Reply::Endpoint(endpoint, _, service) => {
+            note::<P::Family>(socket, &Socket::new(asked, endpoint, service, protocol));
+            P::put(ctx, endpoint);
+            Ruling::Allow
+        }
+        Reply::Refused => {
+            count::add(Counter::SocketsRefused);
+            Ruling::Refuse
+        }
+        Reply::Pass => {
+            // It may have been connected before.
+            let _ = P::Family::sockets().remove(socket);
+            Ruling::Allow
+        }
+    }
+}
+
+#[inline(always)]
+fn reply<P: Place>(
+    ctx: &SockAddrContext,
+    asked: (<P::Family as Family>::Address, Port),
+    protocol: u8,
+) -> Reply<<P::Family as Family>::Address> {
+    let Some(asker) = Asker::of(ctx, protocol) else {
+        return Reply::Pass;
+    };
+    match asker.frontend::<P::Family>(asked, protocol) {
+        Some(found) => asker.reply::<P>(ctx, &found, asked),
+        None => Reply::Pass,
+    }
+}
+
+/// Not inlined: with a stack frame of its own it fits beside the hook's.
+#[inline(never)]
+fn note<F: Family>(cookie: Cookie, socket: &Socket<F::Address>) {
+    count::add(Counter::SocketsConnected);
+    if F::sockets().insert(cookie, socket, BPF_ANY.into()).is_err() {
+        count::add(Counter::SocketTableFull);
+    }
+}

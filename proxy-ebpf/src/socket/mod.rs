@@ -1,0 +1,54 @@
+//! Sockets: a destination is translated once, where a process names it, and not in each packet.
+//!
+//! ```text
+//!  connect ─ FRONTENDS ─ miss ─▶ as it is          sendmsg ─ DATAGRAMS ─ hit, endpoint still served ─▶ put endpoint
+//!              │ hit                                          │ else
+//!            choose ─▶ SOCKETS, put endpoint                choose ─▶ DATAGRAMS, put endpoint
+//!
+//!  getpeername, recvmsg ─ SOCKETS, DATAGRAMS ─▶ put whom the process has asked for       release ─▶ forget the socket
+//! ```
+//!
+//! Which sockets that concerns, and what devices are to do about the others, is in `ask`.
+
+pub(crate) mod answer;
+mod ask;
+mod canary;
+pub(crate) mod connect;
+pub(crate) mod datagram;
+pub(crate) mod place;
+pub(crate) mod release;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
+    programs::SockAddrContext,
+};
+use proxy_common::Cookie;
+
+/// What a hook says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    /// It goes on, with the address that it has by now.
+    Allow,
+    /// It fails.
+    Refuse,
+}
+
+#[inline(always)]
+fn socket(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: the context is the kernel's, valid while the program runs.
+    Cookie::new(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
+}
+
+#[inline(always)]
+fn netns(ctx: &SockAddrContext) -> Cookie {
+    // SAFETY: as above.
+    Cookie::new(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) })
+}
+
+/// IP protocol number.
+#[inline(always)]
+fn protocol(ctx: &SockAddrContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { (&raw const (*ctx.sock_addr).protocol).read_volatile() }
+}
