@@ -19,7 +19,7 @@ use crate::{
     topology::{Host, Topology},
     traffic::{Role, Server},
 };
-pub use shared::{Shared, shared};
+pub use shared::{Shared, shared, shared_with_sockets};
 
 /// One combination of address family and protocol that a test runs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,6 +243,12 @@ impl Published<'_> {
     #[must_use]
     pub fn direct(&self, pod: &Host) -> SocketAddr {
         pod.at(self.family(), self.service.target_port)
+    }
+
+    /// How many connections or datagrams its servers have had.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.servers.values().map(Server::served).sum()
     }
 
     /// Makes `pods` its endpoints and waits until both agents know. New pods get a server first; the servers of

@@ -1,4 +1,4 @@
-//! One world for all tests of a binary that only send traffic: building it takes longer than most of them.
+//! One world of each kind for all tests of a binary that only send traffic: building it takes longer than most of them.
 
 use std::{ops::Deref, sync::Arc, thread};
 
@@ -6,6 +6,7 @@ use super::World;
 use crate::{agent::TcAttach, once::Once};
 
 static WORLD: Once<World> = Once::new();
+static WITH_SOCKETS: Once<World> = Once::new();
 
 /// The shared world in a test's hands. It prints the agents' logs if the test fails.
 #[derive(Debug)]
@@ -18,7 +19,22 @@ pub struct Shared(Arc<World>);
 /// When it cannot be built.
 #[must_use]
 pub fn shared() -> Shared {
-    match WORLD.get(tear_down, || World::start(TcAttach::Auto)) {
+    in_hands(WORLD.get(tear_down, || World::start(TcAttach::Auto)))
+}
+
+/// As [`shared`], the world of this process whose agents see sockets, too.
+///
+/// # Panics
+///
+/// When it cannot be built.
+#[must_use]
+pub fn shared_with_sockets() -> Shared {
+    let build = || World::start_with_sockets(&[]);
+    in_hands(WITH_SOCKETS.get(tear_down_with_sockets, build))
+}
+
+fn in_hands(world: Result<Arc<World>, String>) -> Shared {
+    match world {
         Ok(world) => Shared(world),
         Err(error) => panic!("no world to test in: {error}"),
     }
@@ -44,4 +60,8 @@ impl Drop for Shared {
 
 extern "C" fn tear_down() {
     WORLD.clear();
+}
+
+extern "C" fn tear_down_with_sockets() {
+    WITH_SOCKETS.clear();
 }

@@ -96,6 +96,7 @@ mod rule_metrics;
 mod same_source_port;
 mod sctp;
 mod service_deleted;
+mod sockets;
 mod untouched;
 mod uplinks;
 mod weights;

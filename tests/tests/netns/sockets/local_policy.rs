@@ -1,0 +1,41 @@
+//! Endpoints on another node alone, where a policy wants local ones.
+
+use std::{io::ErrorKind, time::Duration};
+
+use anyhow::ensure;
+use harness::{
+    traffic::Client,
+    world::{Variant, shared_with_sockets},
+};
+
+use super::catch;
+
+for_each_variant!(nobody_answers_and_nobody_is_reached_without_the_local_endpoint_that_the_policy_wants);
+
+/// Whoever answers at all has done so by then.
+const SILENCE: Duration = Duration::from_millis(500);
+
+fn nobody_answers_and_nobody_is_reached_without_the_local_endpoint_that_the_policy_wants(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let service = world.publish_edited(variant, &[&two.pods[0]], |service| {
+        service.spec.push("internalTrafficPolicy: Local".to_owned());
+    });
+    let service = service.unwrap();
+    let id = service.service.id();
+    let is_served = |rows: &[harness::agent::Row]| {
+        ensure!(rows.iter().any(|row| row.service == id), "{id} is unknown");
+        Ok(())
+    };
+    world.agents[0].wait_until(&id, is_served).unwrap();
+    let outside = catch(&world, variant, service.vip());
+    for client in [&one.host, &one.pods[2]] {
+        let answer = Client::new(&client.ns)
+            .patience(SILENCE)
+            .ask(variant.protocol, service.vip());
+        let error = answer.unwrap_err();
+        let is_silence = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
+        assert!(is_silence, "{} is told: {error}", client.name);
+    }
+    assert_eq!((outside.served(), service.served()), (0, 0));
+}

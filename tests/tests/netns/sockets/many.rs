@@ -1,0 +1,118 @@
+//! Sockets that come and go leave nothing behind.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::{
+    agent::READY,
+    exec,
+    topology::Host,
+    wait,
+    world::{Variant, World},
+};
+use proxy_agent::{dataplane::bpf::object::PinDir, model::Protocol};
+use serde_json::Value;
+use socket2::Domain;
+
+use super::{exchange, open, unconnected};
+
+const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
+/// For each variant: as many sockets as fit.
+const TIME: Duration = Duration::from_millis(2_500);
+const MAPS: [&str; 6] = [
+    "SOCKETS4",
+    "SOCKETS6",
+    "UNCONNECTED4",
+    "UNCONNECTED6",
+    "DATAGRAMS4",
+    "DATAGRAMS6",
+];
+
+#[test]
+fn a_multitude_of_short_lived_sockets_leaves_the_tables_empty() {
+    let world = World::start_with_sockets(&[]).unwrap();
+    let [one, two] = &world.topology.nodes;
+    let pins = PinDir::new(world.agents[0].pin_root());
+    for variant in VARIANTS {
+        let service = world.publish(variant, &[&one.pods[0], &two.pods[0]]).unwrap();
+        are_noted_while_they_live(variant, &one.host, service.vip(), &pins);
+        let opened = many(variant, &one.host, service.vip());
+        println!("{variant:?}: {opened} sockets");
+        wait::until("empty tables", READY, || {
+            let sizes = sizes(&pins)?;
+            ensure!(sizes == [0; 6], "{MAPS:?} have {sizes:?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+/// Otherwise empty tables would say nothing.
+fn are_noted_while_they_live(variant: Variant, client: &Host, target: SocketAddr, pins: &PinDir) {
+    let connected = super::connected(variant, client, target).unwrap();
+    let size = |name: &str| size(&pins.map(name)).unwrap();
+    let suffix = if target.is_ipv4() { "4" } else { "6" };
+    assert_eq!(size(&format!("SOCKETS{suffix}")), 1);
+    drop(connected);
+    if variant.protocol == Protocol::Udp {
+        let socket = unconnected(client, variant.family);
+        exchange(&socket, target).unwrap();
+        assert_eq!(size(&format!("UNCONNECTED{suffix}")), 1);
+        assert_eq!(size(&format!("DATAGRAMS{suffix}")), 2);
+    }
+}
+
+fn many(variant: Variant, client: &Host, target: SocketAddr) -> usize {
+    let end = Instant::now() + TIME;
+    let open_and_close = || {
+        let mut opened = 0;
+        while Instant::now() < end {
+            one(variant, target);
+            opened += 1;
+        }
+        opened
+    };
+    client.ns.run(|| {
+        thread::scope(|scope| {
+            let threads = [(); 2].map(|()| scope.spawn(open_and_close));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        })
+    })
+}
+
+/// Closed with a reset, so that its port is free again.
+fn one(variant: Variant, target: SocketAddr) {
+    let socket = open(variant, Domain::for_address(target)).unwrap();
+    if variant.protocol == Protocol::Tcp {
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        return socket.connect(&target.into()).unwrap();
+    }
+    let socket = UdpSocket::from(socket);
+    socket.send_to(b"unconnected", target).unwrap();
+    socket.connect(target).unwrap();
+    socket.send(b"connected").unwrap();
+}
+
+fn sizes(pins: &PinDir) -> Result<[usize; 6]> {
+    let sizes: Vec<usize> = MAPS
+        .iter()
+        .map(|name| size(&pins.map(name)))
+        .collect::<Result<_>>()?;
+    Ok(sizes.try_into().expect("a size for each map"))
+}
+
+fn size(map: &Path) -> Result<usize> {
+    let json = exec::output(
+        Command::new("bpftool")
+            .args(["-j", "map", "dump", "pinned"])
+            .arg(map),
+    )?;
+    let entries: Value = serde_json::from_str(&json)?;
+    Ok(entries.as_array().context("no array of entries")?.len())
+}

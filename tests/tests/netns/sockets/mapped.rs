@@ -1,0 +1,82 @@
+//! IPv6 sockets, of both families and of one alone.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+};
+
+use harness::{
+    topology::Host,
+    traffic::PATIENCE,
+    world::{Variant, shared_with_sockets},
+};
+use socket2::{Domain, Socket};
+
+use super::{ask, exchange, open};
+
+#[test]
+fn a_connection_to_an_ipv4_service_by_an_ipv6_socket_has_the_service_for_its_peer() {
+    for variant in [crate::IPV4_TCP, crate::IPV4_UDP] {
+        let world = shared_with_sockets();
+        let [one, two] = &world.topology.nodes;
+        let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+        for client in [&one.host, &one.pods[2]] {
+            let target = mapped(service.vip());
+            let socket = ipv6(variant, client, false, target).unwrap();
+            assert_eq!(socket.peer_addr().unwrap().as_socket(), Some(target));
+            assert_eq!(ask(&socket).unwrap().0, two.pods[0].name);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_to_an_ipv4_service_by_an_unconnected_ipv6_socket_is_answered_by_the_service() {
+    let variant = crate::IPV4_UDP;
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+    for client in [&one.host, &one.pods[2]] {
+        let socket = client.ns.run(|| UdpSocket::bind("[::]:0")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        for _ in 0..3 {
+            let met = exchange(&socket, mapped(service.vip())).unwrap();
+            assert_eq!(met, (two.pods[0].name.clone(), mapped(service.vip())));
+        }
+    }
+}
+
+#[test]
+fn a_socket_of_ipv6_alone_reaches_an_ipv6_service_and_no_ipv4_one() {
+    for (variant, other) in [
+        (crate::IPV6_TCP, crate::IPV4_TCP),
+        (crate::IPV6_UDP, crate::IPV4_UDP),
+    ] {
+        let world = shared_with_sockets();
+        let [one, two] = &world.topology.nodes;
+        let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+        let unreachable = world.publish(other, &[&two.pods[0]]).unwrap();
+        for client in [&one.host, &one.pods[2]] {
+            let socket = ipv6(variant, client, true, service.vip()).unwrap();
+            assert_eq!(ask(&socket).unwrap().0, two.pods[0].name);
+            let error = ipv6(variant, client, true, mapped(unreachable.vip())).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
+        }
+    }
+}
+
+fn ipv6(variant: Variant, client: &Host, is_alone: bool, target: SocketAddr) -> io::Result<Socket> {
+    client.ns.run(|| {
+        let socket = open(variant, Domain::IPV6)?;
+        socket.set_only_v6(is_alone)?;
+        socket.connect(&target.into())?;
+        Ok(socket)
+    })
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => IpAddr::V6(ip.to_ipv6_mapped()),
+        ip @ IpAddr::V6(_) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
