@@ -27,7 +27,7 @@ use nix::{
 
 use proxy_agent::dataplane::bpf::{dump::is_draining, object::PinDir};
 
-use crate::{exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::Host, wait};
+use crate::{cgroup::Cgroup, exec, manifests::Service, netns::NetNs, scratch::Scratch, topology::Host, wait};
 pub use binary::binary;
 pub use hooks::{Hook, hooks};
 pub use inspect::{Row, pins};
@@ -55,6 +55,7 @@ pub struct Agent {
     binary: PathBuf,
     node: String,
     ns: Arc<NetNs>,
+    cgroup: Arc<Cgroup>,
     source: Source,
     tc_attach: TcAttach,
     pin_root: PathBuf,
@@ -121,6 +122,7 @@ impl Agent {
             binary: binary()?,
             node: node.name.clone(),
             ns: Arc::clone(&node.ns),
+            cgroup: own_cgroup(node)?,
             source,
             tc_attach,
             pin_root: scratch.bpffs().join(&node.name),
@@ -144,7 +146,9 @@ impl Agent {
         command
             .args(["--hostname-override", &self.node])
             .arg("--pin-root")
-            .arg(&self.pin_root);
+            .arg(&self.pin_root)
+            .arg("--cgroup-root")
+            .arg(self.cgroup.path());
         command.args(["--tc-attach", self.tc_attach.flag()]);
         command.args(&*self.flags.lock().unwrap_or_else(PoisonError::into_inner));
         // A group of its own: Ctrl-C in a terminal is for whoever started us, who then ends the agent in order.
@@ -359,6 +363,12 @@ impl Agent {
         ensure!(left.is_empty(), "`cleanup` left pins behind: {left:?}");
         Ok(())
     }
+}
+
+/// That of whatever runs on the node, or else one that nobody is in: never the machine's.
+fn own_cgroup(node: &Host) -> Result<Arc<Cgroup>> {
+    let joined = node.ns.cgroup().map(Arc::clone);
+    joined.map_or_else(|| Cgroup::create(&node.name).map(Arc::new), Ok)
 }
 
 impl Drop for Agent {

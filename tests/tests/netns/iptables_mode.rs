@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Result, ensure};
 use harness::{
     agent::{READY, binary},
+    cgroup::Cgroup,
     exec,
     iptables::Iptables,
     manifests::{Endpoint, Service},
@@ -295,12 +296,14 @@ fn where_the_kernel_takes_no_programs_rules_take_their_place_unless_that_is_forb
     let topology = Topology::build().unwrap();
     let [node, _] = &topology.nodes;
     let directory = tempfile::tempdir().unwrap();
+    let cgroup = Cgroup::create("node1").unwrap();
     let agent = |mode: &str| {
         let mut command = node.host.ns.command("setpriv");
         command.args(["--bounding-set", "-bpf,-perfmon,-sys_admin"]);
         command.arg(binary().unwrap()).args(["run", "--mode", mode]);
         command.arg("--manifests").arg(directory.path());
         command.arg("--pin-root").arg(directory.path().join("pins"));
+        command.arg("--cgroup-root").arg(cgroup.path());
         command.args(["--hostname-override", &node.host.name]);
         command
     };

@@ -1,10 +1,14 @@
 //! A process with one cluster in memory and the maps of one node in the kernel. It does what a line on its standard input says and
 //! answers with one line.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
-use harness::{netns::NetNs, scratch::Scratch};
+use harness::{cgroup::Cgroup, netns::NetNs, scratch::Scratch};
 use proxy_agent::{
     dataplane::{
         Dataplane as _,
@@ -31,9 +35,11 @@ const BEYOND_GRACE: Duration = Duration::from_millis(1_100);
 /// Serves `services` until standard input ends.
 pub(crate) fn run(services: u32) -> Result<()> {
     let [ns] = NetNs::create_all(["bench"])?;
+    let cgroup = Arc::new(Cgroup::create("bench")?);
+    ns.join(Arc::clone(&cgroup))?;
     let scratch = Scratch::create()?;
     ns.run(|| {
-        let mut node = Node::start(&scratch, services)?;
+        let mut node = Node::start(&scratch, cgroup.path(), services)?;
         process::obey(|line| node.obey(line))
     })
 }
@@ -44,10 +50,11 @@ struct Node {
 }
 
 impl Node {
-    fn start(scratch: &Scratch, services: u32) -> Result<Self> {
+    fn start(scratch: &Scratch, cgroup: &Path, services: u32) -> Result<Self> {
         let options = Options {
             pins: PinDir::new(&scratch.bpffs().join("pins")),
             tc_attach: TcAttach::Auto,
+            cgroup_root: Some(cgroup.to_owned()),
             sizes: MapSizes {
                 flows: 16_384,
                 ..MapSizes::DEFAULT
