@@ -4,6 +4,7 @@
 //! janitor whose they are.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     panic::resume_unwind,
     path::PathBuf,
@@ -109,19 +110,35 @@ impl NetNs {
         thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// A command that will run inside. Unlike `ip netns exec` it leaves the mounts alone, so /sys/fs/bpf and every
-    /// other bpffs stay visible.
+    /// A command that will run inside, and in the cgroup that has been joined. Unlike `ip netns exec` it leaves the mounts alone, so
+    /// /sys/fs/bpf and every other bpffs stay visible.
     ///
     /// # Panics
     ///
     /// When no more files can be opened.
     #[must_use]
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let door = self.cgroup.get().map(|(_, door)| door.try_clone());
+        self.command_by(program, door.transpose().expect("one more open file"))
+    }
+
+    /// The same in this cgroup, whether it has been joined or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`command`](Self::command).
+    pub fn command_in(&self, cgroup: &Cgroup, program: impl AsRef<OsStr>) -> Result<Command> {
+        Ok(self.command_by(program, Some(cgroup.door()?)))
+    }
+
+    fn command_by(&self, program: impl AsRef<OsStr>, door: Option<File>) -> Command {
         use std::os::unix::process::CommandExt as _;
 
         let file = self.file.try_clone().expect("one more open file");
-        let door = self.cgroup.get().map(|(_, door)| door.try_clone());
-        let door = door.transpose().expect("one more open file");
         let mut command = Command::new(program);
         let enter = move || {
             setns(&file, CloneFlags::CLONE_NEWNET)?;

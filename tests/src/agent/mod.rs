@@ -141,7 +141,7 @@ impl Agent {
         let mut running = self.child();
         ensure!(running.is_none(), "the agent of {} runs already", self.node);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = self.ns.command(&self.binary);
+        let mut command = self.ns.command_in(&self.cgroup, &self.binary)?;
         command.arg("run").args(self.source.flags());
         command
             .args(["--hostname-override", &self.node])
@@ -365,7 +365,7 @@ impl Agent {
     }
 }
 
-/// That of whatever runs on the node, or else one that nobody is in: never the machine's.
+/// That of whatever runs on the node, or else one that only the agent is in: never the machine's.
 fn own_cgroup(node: &Host) -> Result<Arc<Cgroup>> {
     let joined = node.ns.cgroup().map(Arc::clone);
     joined.map_or_else(|| Cgroup::create(&node.name).map(Arc::new), Ok)
