@@ -22,11 +22,12 @@ pub(crate) fn send<P: Place>(ctx: &SockAddrContext) -> Ruling {
     let Some(asker) = Asker::of(ctx, UDP) else {
         return Ruling::Allow;
     };
-    let asked = P::peer(ctx);
+    let (socket, asked) = (socket(ctx), P::peer(ctx));
     let Some(found) = asker.frontend::<P::Family>(asked, UDP) else {
+        // It may be an endpoint that has answered for a frontend: from now on it answers for itself.
+        let _ = P::Family::datagrams().remove(PeerKey::endpoint(socket, asked));
         return Ruling::Allow;
     };
-    let socket = socket(ctx);
     let list = found.frontend.list_for(asker.is_internal::<P::Family>());
     if let Some(endpoint) = known::<P::Family>(socket, &asked, found.frontend, &list) {
         P::put(ctx, endpoint);

@@ -4,9 +4,11 @@
 
 mod addresses;
 mod affinity;
+mod attachment;
 mod crowd;
 mod curl;
 mod dns;
+mod ended;
 mod late_connection;
 mod listener;
 mod local_policy;

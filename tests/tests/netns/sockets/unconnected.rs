@@ -94,7 +94,8 @@ fn what_comes_from_an_endpoint_that_a_process_has_asked_itself_comes_from_the_en
     let [one, two] = &world.topology.nodes;
     let service = world.publish(variant, &[&two.pods[0]]).unwrap();
     let direct = service.direct(&two.pods[0]);
-    let sockets = [(); 2].map(|()| unconnected(&one.host, variant.family));
-    assert_eq!(exchange(&sockets[0], service.vip()).unwrap().1, service.vip());
-    assert_eq!(exchange(&sockets[1], direct).unwrap().1, direct);
+    let socket = unconnected(&one.host, variant.family);
+    for target in [service.vip(), direct, service.vip(), direct] {
+        assert_eq!(exchange(&socket, target).unwrap().1, target);
+    }
 }

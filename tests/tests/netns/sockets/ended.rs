@@ -1,0 +1,82 @@
+//! Connected sockets whose endpoint goes away.
+
+use std::{io::ErrorKind, net::SocketAddr};
+
+use anyhow::{Context as _, ensure};
+use harness::{
+    agent::READY,
+    traffic::{Client, Talker},
+    wait,
+    world::{Variant, shared_with_sockets},
+};
+use socket2::Socket;
+
+use super::{ask, connected};
+
+for_each_udp!(
+    a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again,
+    a_socket_that_is_connected_to_another_endpoint_goes_on,
+);
+
+/// Everything that a program may try on one that has been ended fails.
+fn is_ended(socket: &Socket) -> bool {
+    let failed = ask(socket).map_err(|error| error.kind());
+    failed.is_err() && failed != Err(ErrorKind::WouldBlock) && socket.peer_addr().is_err()
+}
+
+fn a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let mut service = world.publish(variant, &[&one.pods[0]]).unwrap();
+    for target in [service.vip(), service.node_port(&one.host)] {
+        let socket = connected(variant, &one.host, target).unwrap();
+        assert_eq!(ask(&socket).unwrap().0, one.pods[0].name);
+        service.set_endpoints(&[&two.pods[0]]).unwrap();
+        wait::until("the socket's end", READY, || {
+            ensure!(is_ended(&socket), "it lives");
+            Ok(())
+        })
+        .unwrap();
+        let again = connected(variant, &one.host, target).unwrap();
+        assert_eq!(ask(&again).unwrap().0, two.pods[0].name);
+        service.set_endpoints(&[&one.pods[0]]).unwrap();
+    }
+}
+
+fn a_socket_that_is_connected_to_another_endpoint_goes_on(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pods = [&one.pods[0], &two.pods[0]];
+    let mut service = world.publish(variant, &pods).unwrap();
+    let at = |pod: usize, target: SocketAddr| {
+        wait::until("a socket at that endpoint", READY, || {
+            let socket = connected(variant, &one.host, target)?;
+            (ask(&socket)?.0 == pods[pod].name).then_some(socket).context("the other one")
+        })
+        .unwrap()
+    };
+    let [stays, goes] = [at(0, service.vip()), at(1, service.vip())];
+    service.set_endpoints(&[pods[0]]).unwrap();
+    wait::until("the other socket's end", READY, || {
+        ensure!(is_ended(&goes), "it lives");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(ask(&stays).unwrap().0, pods[0].name);
+}
+
+#[test]
+fn a_tcp_connection_of_the_node_stays_where_it_is() {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    for variant in [crate::IPV4_TCP, crate::IPV6_TCP] {
+        let mut service = world.publish(variant, &[&one.pods[0]]).unwrap();
+        let talk = |host| Talker::start(Client::new(host).talk(variant.protocol, service.vip()).unwrap());
+        let talkers = [talk(&one.host.ns), talk(&one.pods[2].ns)];
+        service.set_endpoints(&[&two.pods[0]]).unwrap();
+        for talker in talkers {
+            talker.keeps_talking(20).unwrap();
+            assert_eq!(talker.stop().unwrap().server, one.pods[0].name);
+        }
+    }
+}
