@@ -21,6 +21,7 @@ use crate::{
     },
     explain::explain,
     metrics::{self, Metrics},
+    model::{ClusterEvent, PodSockets, SocketLb},
     netfilter::{self, conntrack_settings},
     node::{self, NodeFacts},
     source::{EventSender, kubernetes, manifests},
@@ -33,7 +34,7 @@ use crate::{
 /// When a part fails.
 pub async fn run(config: Run) -> Result<()> {
     let context = config.context()?;
-    let source = Source::new(&config).await?;
+    let source = Source::new(&config, context.socket_lb).await?;
     let (source_events, source_inbox) = mpsc::unbounded_channel();
     let metrics = Metrics::default();
     // While the kernel verifies the programs, the objects come.
@@ -50,6 +51,7 @@ pub async fn run(config: Run) -> Result<()> {
     };
     tracing::info!(node = context.name, "{loaded}");
     let (events, inbox) = std_mpsc::channel();
+    let sockets = has_programs.then(|| SocketLog::new(context.socket_lb));
     let runner = Runner::new(dataplane, context, config.intervals(), metrics.clone());
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
@@ -66,7 +68,7 @@ pub async fn run(config: Run) -> Result<()> {
         result = netfilter::watch(config.masquerade_mark(), marks), if has_programs => result.map(|never| match never {}).context("netfilter"),
         never = serve(config.metrics_address(), metrics) => match never {},
         () = config.config_changed() => bail!("the configuration file has changed; starting again applies it"),
-        () = forward(source_inbox, node_inbox, events) => bail!("the event queue has ended"),
+        () = forward(source_inbox, node_inbox, sockets, events) => bail!("the event queue has ended"),
         _ = sync => bail!("the sync thread has ended"),
         result = stop_signal() => result,
     }
@@ -94,16 +96,22 @@ fn dataplane(mode: Mode, bpf: Options, rules: iptables::Options) -> Result<(Box<
 /// Where objects come from, ready to be asked.
 enum Source {
     Manifests(PathBuf),
-    Kubernetes(kubernetes::Client),
+    Kubernetes {
+        client: kubernetes::Client,
+        follows_meshes: bool,
+    },
 }
 
 impl Source {
-    async fn new(config: &Run) -> Result<Self> {
+    async fn new(config: &Run, socket_lb: SocketLb) -> Result<Self> {
         Ok(match config.source()? {
             SourceChoice::Manifests(dir) => Self::Manifests(dir),
             SourceChoice::Kubernetes { kubeconfig, master } => {
                 let behind = |service| dump::behind(&config.pins(), service);
-                Self::Kubernetes(kubernetes::client(kubeconfig.as_deref(), master.as_deref(), behind).await?)
+                Self::Kubernetes {
+                    client: kubernetes::client(kubeconfig.as_deref(), master.as_deref(), behind).await?,
+                    follows_meshes: socket_lb == SocketLb::Auto && config.mode() != Mode::Iptables,
+                }
             }
         })
     }
@@ -111,7 +119,13 @@ impl Source {
     async fn run(self, node_name: String, metrics: Metrics, events: EventSender) -> Result<()> {
         match self {
             Self::Manifests(dir) => manifests::run(dir, metrics, events).await?,
-            Self::Kubernetes(client) => kubernetes::run(client, node_name, metrics, events).await,
+            Self::Kubernetes {
+                client,
+                follows_meshes,
+            } => tokio::select! {
+                () = kubernetes::follow_meshes(client.clone(), events.clone()), if follows_meshes => {}
+                () = kubernetes::run(client, node_name, metrics, events) => {}
+            },
         }
         Ok(())
     }
@@ -126,8 +140,9 @@ async fn serve(address: Option<SocketAddr>, metrics: Metrics) -> Infallible {
 
 /// From the async world to the sync thread's queue.
 async fn forward(
-    mut cluster: mpsc::UnboundedReceiver<crate::model::ClusterEvent>,
+    mut cluster: mpsc::UnboundedReceiver<ClusterEvent>,
     mut node: NodeInbox,
+    mut sockets: Option<SocketLog>,
     events: std_mpsc::Sender<Event>,
 ) {
     loop {
@@ -136,8 +151,36 @@ async fn forward(
             facts = node.changed() => facts.map(Event::Node),
         };
         let Some(event) = event else { return };
+        if let (Event::Cluster(event), Some(sockets)) = (&event, &mut sockets) {
+            sockets.note(event);
+        }
         if events.send(event).is_err() {
             return;
+        }
+    }
+}
+
+/// Says where pods' connections are translated, at the start and when it changes.
+struct SocketLog {
+    flag: SocketLb,
+    told: PodSockets,
+}
+
+impl SocketLog {
+    fn new(flag: SocketLb) -> Self {
+        let told = PodSockets::new(flag, None);
+        tracing::info!("{told}");
+        Self { flag, told }
+    }
+
+    fn note(&mut self, event: &ClusterEvent) {
+        let ClusterEvent::MeshGroups(groups) = event else {
+            return;
+        };
+        let now = PodSockets::new(self.flag, Some(groups));
+        if now != self.told {
+            tracing::info!("{now}");
+            self.told = now;
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod metrics;
 pub mod model;
 pub mod netfilter;
+mod netlink;
 pub mod node;
 pub mod source;
 pub mod sync;

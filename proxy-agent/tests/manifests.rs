@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use proxy_agent::{
     metrics::Metrics,
-    model::{Cluster, ClusterEvent, NodeContext},
+    model::{Cluster, ClusterEvent, NodeContext, compute},
     source::manifests,
 };
 use tempfile::TempDir;
@@ -84,6 +84,18 @@ async fn files_that_are_written_renamed_and_deleted_are_followed() -> Result<()>
     watched.until(&[8080, 81]).await?;
     fs::remove_file(dir.path().join("a.yaml"))?;
     watched.until(&[81]).await
+}
+
+#[tokio::test]
+async fn without_an_api_server_there_is_no_mesh_and_pods_connections_are_translated_at_connect() -> Result<()>
+{
+    let dir = TempDir::new()?;
+    write(dir.path(), "a.yaml", &service("a", "80"))?;
+    let mut watched = Watched::new(dir.path());
+    watched.until(&[80]).await?;
+    let desired = compute(&watched.cluster, &NodeContext::default());
+    assert!(desired.node.pods_at_sockets);
+    Ok(())
 }
 
 #[tokio::test]
@@ -175,7 +187,7 @@ async fn manifests_become_what_the_node_shall_do() -> Result<()> {
     )?;
     let mut watched = Watched::new(dir.path());
     watched.until(&[80]).await?;
-    let desired = proxy_agent::model::compute(&watched.cluster, &NodeContext::default());
+    let desired = compute(&watched.cluster, &NodeContext::default());
     let endpoints: Vec<_> = desired.lists.values().flat_map(|list| &list.endpoints).collect();
     assert_eq!((endpoints.len(), endpoints[0].port), (1, 8080));
     Ok(())

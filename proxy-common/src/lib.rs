@@ -10,7 +10,7 @@
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `FLOW_HINTS` | hook → a byte for each [`hint`]: the hook has had flows of such an end | programs | the pin directory's |
-//! | `SOCKETS4/6` | socket's [`Cookie`] → [`Socket`] | programs | as long as the socket |
+//! | `TCP_SOCKETS4/6`, `UDP_SOCKETS4/6` | connected socket's [`Cookie`] → [`Socket`] | programs | as long as the socket |
 //! | `UNCONNECTED4/6` | socket's [`Cookie`] → [`Asked`] | programs | as long as the socket |
 //! | `DATAGRAMS4/6` | [`PeerKey`] → [`Peer`] | programs | as long as the socket, LRU |
 //! | `SOCKET_AFFINITY4/6` | [`AffinityKey`] of a network namespace's [`Cookie`] → [`Affinity`] | programs | LRU, expiry on hit |

@@ -27,7 +27,6 @@ wire_struct! {
         asked: End<A>,
         endpoint: End<A>,
         service: u32,
-        protocol: u32,
     }
 }
 
@@ -94,8 +93,8 @@ wire_types! {
     Cookie = 8,
     End<Addr4> = 8,
     End<Addr6> = 20,
-    Socket<Addr4> = 24,
-    Socket<Addr6> = 48,
+    Socket<Addr4> = 20,
+    Socket<Addr6> = 44,
     PeerKey<Addr4> = 20,
     PeerKey<Addr6> = 32,
     Peer<Addr4> = 16,
@@ -146,15 +145,14 @@ impl<A: Copy> End<A> {
 }
 
 impl<A: Copy> Socket<A> {
-    /// A socket of an IP protocol, connected to an endpoint of the Service port `service` instead of to `asked`.
+    /// A socket that is connected to an endpoint of the Service port `service` instead of to `asked`.
     #[must_use]
     #[inline(always)]
-    pub const fn new(asked: (A, Port), endpoint: (A, Port), service: u32, protocol: u8) -> Self {
+    pub const fn new(asked: (A, Port), endpoint: (A, Port), service: u32) -> Self {
         Self {
             asked: End::new(asked),
             endpoint: End::new(endpoint),
             service,
-            protocol: protocol as u32,
         }
     }
 
@@ -176,12 +174,6 @@ impl<A: Copy> Socket<A> {
     #[must_use]
     pub const fn service(&self) -> u32 {
         self.service
-    }
-
-    /// IP protocol number.
-    #[must_use]
-    pub const fn protocol(&self) -> u32 {
-        self.protocol
     }
 }
 

@@ -73,9 +73,13 @@ pub static SOCKET_AFFINITY4: Affinities<Cookie, Addr4> = Affinities::new();
 #[btf_map]
 pub static SOCKET_AFFINITY6: Affinities<Cookie, Addr6> = Affinities::new();
 #[btf_map]
-pub static SOCKETS4: Sockets<Addr4> = Sockets::new();
+pub static TCP_SOCKETS4: Sockets<Addr4> = Sockets::new();
 #[btf_map]
-pub static SOCKETS6: Sockets<Addr6> = Sockets::new();
+pub static UDP_SOCKETS4: Sockets<Addr4> = Sockets::new();
+#[btf_map]
+pub static TCP_SOCKETS6: Sockets<Addr6> = Sockets::new();
+#[btf_map]
+pub static UDP_SOCKETS6: Sockets<Addr6> = Sockets::new();
 #[btf_map]
 pub static UNCONNECTED4: Unconnected<Addr4> = Unconnected::new();
 #[btf_map]

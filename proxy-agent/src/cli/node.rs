@@ -51,6 +51,7 @@ impl NodeFlags {
             masquerade_all: self.masquerade_all,
             node_port_addresses: node_port_addresses(&self.nodeport_addresses)
                 .map_err(|error| anyhow!("--nodeport-addresses: {error}"))?,
+            ..NodeContext::default()
         })
     }
 

@@ -30,7 +30,7 @@ use crate::{
         },
         iptables,
     },
-    model::NodeContext,
+    model::{NodeContext, SocketLb},
     netfilter::conntrack_settings,
     node::ports::DEFAULT_NODE_PORTS,
     sync::Intervals,
@@ -87,6 +87,10 @@ pub struct Run {
     /// What carries the traffic.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+
+    /// Whose connections to Services are translated at connect. It has no effect in iptables mode.
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE")]
+    socket_lb: SocketLb,
 
     #[command(flatten)]
     pins: Pins,
@@ -198,10 +202,14 @@ impl Run {
     /// # Errors
     /// When a flag lacks another one, or the host has no name.
     pub fn context(&self) -> Result<NodeContext> {
-        let Some(config) = &self.configured else {
-            return self.node.context();
+        let context = match &self.configured {
+            Some(config) => config.context(self.node.name(config.hostname_override())?),
+            None => self.node.context()?,
         };
-        Ok(config.context(self.node.name(config.hostname_override())?))
+        Ok(NodeContext {
+            socket_lb: self.socket_lb,
+            ..context
+        })
     }
 
     /// Ends when the configuration file says something else than at the start; never without one.
@@ -350,7 +358,38 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u16>> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_range;
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn context(flags: &[&str]) -> NodeContext {
+        let mut run = Command::parse_from(["kube-portal"].iter().chain(flags)).run;
+        run.read_config(&BTreeSet::new()).unwrap();
+        run.context().unwrap()
+    }
+
+    #[test]
+    fn whose_connections_are_translated_at_connect_is_said_by_a_flag_also_beside_a_configuration_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kind = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+        std::fs::write(file.path(), kind).unwrap();
+        let config = ["--config", file.path().to_str().unwrap()];
+        for (flag, expected) in [
+            (&[][..], SocketLb::Auto),
+            (&["--socket-lb", "auto"], SocketLb::Auto),
+            (&["--socket-lb", "all"], SocketLb::All),
+            (&["--socket-lb", "host"], SocketLb::Host),
+        ] {
+            assert_eq!(context(flag).socket_lb, expected, "{flag:?}");
+            assert_eq!(context(&[flag, &config].concat()).socket_lb, expected, "{flag:?}");
+        }
+    }
 
     #[test]
     fn a_port_range_is_two_numbers_in_order() {

@@ -17,8 +17,22 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn of(desired: &Desired, family: Family) -> Self {
+        Self::of_frontends(desired, family, desired.frontends.iter())
+    }
+
+    /// To these frontends alone.
+    pub(super) fn of_those(desired: &Desired, family: Family, keys: &BTreeSet<FrontendKey>) -> Self {
+        let frontends = keys.iter();
+        let known = frontends.filter_map(|key| Some((key, desired.frontends.get(key)?)));
+        Self::of_frontends(desired, family, known)
+    }
+
+    fn of_frontends<'d>(
+        desired: &Desired,
+        family: Family,
+        frontends: impl Iterator<Item = (&'d FrontendKey, &'d Frontend)>,
+    ) -> Self {
         let mut wanted = Self::default();
-        let frontends = desired.frontends.iter();
         let of_family = |key: &FrontendKey| key.protocol == Protocol::Udp && key.address.family() == family;
         for (key, frontend) in frontends.filter(|(key, _)| of_family(key)) {
             let endpoints = endpoints(desired, family, frontend);

@@ -26,6 +26,7 @@ pub struct Cluster {
     pub(super) nodes: BTreeMap<ObjectName, Node>,
     /// Ranges of cluster IPs.
     pub(super) service_cidrs: BTreeMap<ObjectName, ServiceCidr>,
+    mesh_groups: Option<BTreeSet<String>>,
     listed: BTreeSet<ObjectKind>,
     kept: Kept,
     names: SharedNames,
@@ -75,15 +76,19 @@ pub enum ClusterEvent {
     Delete(ObjectRef),
     /// A complete list of one kind: what is not in it is gone. The first one of each kind makes that kind listed.
     Replace(ObjectKind, Vec<Object>),
+    /// All API groups of service meshes ([`super::Mesh::of_group`]) that are served now.
+    MeshGroups(BTreeSet<String>),
 }
 
-/// Which Services an event may have touched: a hint that a dataplane may ignore.
+/// What an event may have touched: a hint that a dataplane may ignore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Names of the Services.
     pub services: BTreeSet<ObjectName>,
     /// Something changed that concerns all of them.
     pub all: bool,
+    /// Something changed that concerns what holds for the node, and none of them.
+    pub node: bool,
 }
 
 impl Object {
@@ -136,23 +141,27 @@ impl Changes {
     pub fn merge(&mut self, other: Self) {
         self.services.extend(other.services);
         self.all |= other.all;
+        self.node |= other.node;
     }
 
     /// Whether nothing was touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.all && self.services.is_empty()
+        !self.all && !self.node && self.services.is_empty()
     }
 }
 
 impl Cluster {
-    /// Files what a source says and tells which Services that may have touched: none if nothing is different.
+    /// Files what a source says and tells what that may have touched: nothing if nothing is different.
     pub fn handle(&mut self, event: ClusterEvent) -> Changes {
         let mut changes = Changes::default();
         match event {
             ClusterEvent::Apply(object) => self.apply(object, &mut changes),
             ClusterEvent::Delete(reference) => self.delete(&reference, &mut changes),
             ClusterEvent::Replace(kind, objects) => self.replace(kind, objects, &mut changes),
+            ClusterEvent::MeshGroups(groups) => {
+                changes.node = self.mesh_groups.replace(groups.clone()) != Some(groups);
+            }
         }
         changes
     }
@@ -180,6 +189,12 @@ impl Cluster {
     pub fn service_cidrs(&self) -> BTreeSet<IpNet> {
         let cidrs = self.service_cidrs.values().flat_map(|object| &object.cidrs);
         cidrs.map(IpNet::trunc).collect()
+    }
+
+    /// The API groups of service meshes that are served; `None` as long as the source has not said.
+    #[must_use]
+    pub const fn mesh_groups(&self) -> Option<&BTreeSet<String>> {
+        self.mesh_groups.as_ref()
     }
 
     /// Whether the source has listed every kind once: before that, what is missing may only not have been read yet.
@@ -395,6 +410,21 @@ mod tests {
         assert!(cluster.handle(ClusterEvent::Apply(Object::Node(node))).all);
         assert!(cluster.handle(ClusterEvent::Delete(reference.clone())).all);
         assert!(cluster.handle(ClusterEvent::Delete(reference)).is_empty());
+    }
+
+    #[test]
+    fn other_api_groups_of_meshes_concern_the_node_and_no_service() {
+        let mut cluster = Cluster::default();
+        cluster.handle(ClusterEvent::Apply(service("default/a")));
+        for groups in [&[][..], &["networking.istio.io"]] {
+            let groups: BTreeSet<String> = groups.iter().map(|&group| group.to_owned()).collect();
+            let event = ClusterEvent::MeshGroups(groups.clone());
+            let changes = cluster.handle(event.clone());
+            assert!(changes.node && !changes.is_empty());
+            assert_eq!(touched(&changes), [""; 0]);
+            assert_eq!(cluster.mesh_groups(), Some(&groups));
+            assert!(cluster.handle(event).is_empty());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Family, Masquerade, Node};
+use super::{Family, Masquerade, Node, PodSockets, SocketLb};
 
 /// Facts about the node that no object tells, by kube-proxy's flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct NodeContext {
     pub masquerade_all: bool,
     /// `--nodeport-addresses`.
     pub node_port_addresses: NodePortAddresses,
+    /// `--socket-lb`.
+    pub socket_lb: SocketLb,
 }
 
 /// `--detect-local-mode` with what it needs.
@@ -56,6 +58,8 @@ pub enum NodePortAddresses {
 pub struct NodeRules {
     /// Where cluster IPs are taken from; empty if the cluster does not say.
     pub service_cidrs: BTreeSet<IpNet>,
+    /// Pods' TCP connections are translated at connect.
+    pub pods_at_sockets: bool,
     /// Of IPv4.
     pub v4: FamilyRules,
     /// Of IPv6.
@@ -119,9 +123,9 @@ impl NodePorts {
 }
 
 impl NodeRules {
-    /// By the flags, and by the Node object where they refer to it.
+    /// By the flags, and where they refer to it by the Node object and by the API groups of service meshes.
     #[must_use]
-    pub fn new(context: &NodeContext, own: Option<&Node>) -> Self {
+    pub fn new(context: &NodeContext, own: Option<&Node>, mesh_groups: Option<&BTreeSet<String>>) -> Self {
         let family = |family| {
             let local_traffic = local_traffic(&context.detect_local, own, family);
             FamilyRules {
@@ -132,6 +136,7 @@ impl NodeRules {
         };
         Self {
             service_cidrs: BTreeSet::new(),
+            pods_at_sockets: PodSockets::new(context.socket_lb, mesh_groups).at_connect(),
             v4: family(Family::V4),
             v6: family(Family::V6),
         }
@@ -225,7 +230,7 @@ mod tests {
             detect_local,
             ..NodeContext::default()
         };
-        let rules = NodeRules::new(&context, own);
+        let rules = NodeRules::new(&context, own, None);
         [rules.v4.local_traffic, rules.v6.local_traffic]
     }
 
@@ -301,7 +306,7 @@ mod tests {
                 node_port_addresses: flag.clone(),
                 ..NodeContext::default()
             };
-            let rules = NodeRules::new(&context, own.as_ref());
+            let rules = NodeRules::new(&context, own.as_ref(), None);
             let serving: Vec<usize> = (0..addresses.len())
                 .filter(|index| {
                     let address: IpAddr = addresses[*index].parse().unwrap();

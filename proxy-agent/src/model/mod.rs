@@ -12,6 +12,7 @@ mod context;
 mod delta;
 mod desired;
 mod endpoints;
+mod mesh;
 mod objects;
 mod plan;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use desired::{
     Conflict, Desired, Endpoint, EndpointList, Frontend, FrontendAddress, FrontendKey, FrontendKind, ListKey,
     Masquerade, Scope, ServicePort, ServicePortId, WhenEmpty,
 };
+pub use mesh::{Mesh, PodSockets, SocketLb};
 pub use objects::{
     EndpointSlice, Family, Node, ObjectName, PortName, Protocol, Service, ServiceCidr, ServicePortSpec,
     SliceEndpoint, SlicePort, TrafficPolicy,

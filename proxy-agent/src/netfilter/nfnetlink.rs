@@ -3,13 +3,12 @@
 use std::io;
 
 use rtnetlink::{
-    packet_core::{
-        ErrorBuffer, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator,
-    },
-    sys::{Socket, SocketAddr, constants::NETLINK_NETFILTER},
+    packet_core::{NlaBuffer, NlasIterator},
+    sys::constants::NETLINK_NETFILTER,
 };
 
-const HEADER: usize = 16;
+use crate::netlink::Netlink;
+
 /// `struct nfgenmsg`.
 const GENERIC: usize = 4;
 
@@ -27,56 +26,26 @@ pub(crate) struct Request<'a> {
 }
 
 /// In the network namespace of the thread that has opened it.
-pub(crate) struct Nfnetlink(Socket);
+pub(crate) struct Nfnetlink(Netlink);
 
 impl Nfnetlink {
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self(socket))
+        Netlink::open(NETLINK_NETFILTER).map(Self)
     }
 
     /// Sends a request and gives each answer's attributes, until the last one.
     pub(crate) fn ask(&self, request: Request<'_>, mut answer: impl FnMut(&[u8])) -> io::Result<()> {
-        self.0.send(&request.bytes(), 0)?;
-        loop {
-            let (datagram, _) = self.0.recv_from_full()?;
-            let mut rest = &datagram[..];
-            while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest).map_err(io::Error::other)?;
-                match message.message_type() {
-                    NLMSG_DONE => return Ok(()),
-                    NLMSG_ERROR => return outcome(message.payload()),
-                    _ => answer(message.payload().get(GENERIC..).unwrap_or_default()),
-                }
-                let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            }
-        }
+        self.0
+            .ask(request.kind, request.flags, &request.payload(), |payload| {
+                answer(payload.get(GENERIC..).unwrap_or_default());
+            })
     }
 }
 
 impl Request<'_> {
-    fn bytes(&self) -> Vec<u8> {
-        let length = HEADER + GENERIC + self.attributes.len();
-        let mut bytes = vec![0; HEADER];
-        let mut header = NetlinkBuffer::new(&mut bytes);
-        header.set_length(u32::try_from(length).unwrap_or(u32::MAX));
-        header.set_message_type(self.kind);
-        header.set_flags(NLM_F_REQUEST | self.flags);
-        bytes.extend([u8::try_from(self.family).unwrap_or_default(), 0, 0, 0]);
-        bytes.extend(self.attributes);
-        bytes
-    }
-}
-
-/// An error message without an error is an acknowledgement.
-fn outcome(payload: &[u8]) -> io::Result<()> {
-    let error = ErrorBuffer::new_checked(payload).map_err(io::Error::other)?;
-    match error.code() {
-        None => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code.get())),
+    fn payload(&self) -> Vec<u8> {
+        let family = u8::try_from(self.family).unwrap_or_default();
+        [&[family, 0, 0, 0], self.attributes].concat()
     }
 }
 

@@ -12,6 +12,7 @@ mod netlink;
 #[cfg(test)]
 pub(crate) mod netns_tests;
 pub mod ports;
+pub(crate) mod sock_diag;
 mod watch;
 
 use std::{

@@ -6,8 +6,8 @@
 //! --manifests DIR ─▶ manifests ─┘
 //! ```
 //!
-//! Both sources say the same things in the same order: first a `Replace` of each kind, then only differences. Neither lets a
-//! malformed object stop the others: its last good version stays until the object is mended or gone.
+//! Both sources say the same things: first a `Replace` of each kind, then only differences; and, whenever it is known, which API
+//! groups of service meshes there are. Neither lets a malformed object stop the others: its last good version stays until the object is mended or gone.
 
 use tokio::sync::mpsc;
 

@@ -47,7 +47,7 @@ impl WeightFaults {
                 self.told.remove(&object.name);
                 Vec::new()
             }
-            ClusterEvent::Replace(..) | ClusterEvent::Delete(_) => Vec::new(),
+            ClusterEvent::Replace(..) | ClusterEvent::Delete(_) | ClusterEvent::MeshGroups(_) => Vec::new(),
         }
     }
 

@@ -41,8 +41,8 @@ struct State {
     /// Version, path and event.
     log: Vec<(u64, String, Value)>,
     requests: Vec<String>,
-    /// Paths that are answered with this status.
-    refused: BTreeMap<String, u16>,
+    /// Paths that have nothing to list, with the HTTP status and document that they are answered with.
+    answers: BTreeMap<String, (u16, Value)>,
 }
 
 pub(crate) struct ApiServer {
@@ -130,7 +130,15 @@ impl ApiServer {
 
     /// From now on, requests for `path` are answered with this HTTP status.
     pub(crate) fn refuse(&self, path: &str, status: u16) {
-        self.state().refused.insert(path.to_owned(), status);
+        let document = json!({
+            "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "code": status,
+        });
+        self.state().answers.insert(path.to_owned(), (status, document));
+    }
+
+    /// From now on, requests for `path` are answered with this document.
+    pub(crate) fn answer(&self, path: &str, document: Value) {
+        self.state().answers.insert(path.to_owned(), (200, document));
     }
 
     /// What was asked so far: path and query.
@@ -210,11 +218,8 @@ fn respond(
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default();
     lock(state).requests.push(format!("{path}?{query}"));
-    if let Some(code) = lock(state).refused.get(&path) {
-        let status = json!({
-            "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "message": "no", "code": code,
-        });
-        let body = Full::from(status.to_string()).map_err(|never| match never {});
+    if let Some((code, document)) = lock(state).answers.get(&path) {
+        let body = Full::from(document.to_string()).map_err(|never| match never {});
         let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = (*code).try_into().expect("an HTTP status");
         return response;

@@ -2,7 +2,7 @@
 
 mod api_server;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
 use api_server::{ApiServer, NODES, SERVICE_CIDRS, SERVICES, SLICES};
@@ -12,7 +12,11 @@ use proxy_agent::{
     source::kubernetes,
 };
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -296,4 +300,34 @@ async fn services_that_are_hidden_are_not_taken_for_none() -> Result<()> {
     let listed = timeout(Duration::from_secs(2), watched.until(&[])).await;
     assert!(listed.is_err(), "the Services were never listed");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_api_groups_of_a_mesh_are_told_although_the_first_requests_for_them_fail() -> Result<()> {
+    let server = ApiServer::start().await?;
+    server.refuse("/apis", 503);
+    let client = kubernetes::client(None, Some(&server.url), |_| Vec::new()).await?;
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let source = tokio::spawn(kubernetes::follow_meshes(client, sender));
+    let asked_twice = async {
+        while server.requests().len() < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asked_twice).await?;
+    assert!(events.try_recv().is_err(), "an error is no answer");
+
+    let group = |name: &str| json!({"name": name, "versions": []});
+    let groups = [group("apps"), group("networking.istio.io")];
+    server.answer(
+        "/apis",
+        json!({"apiVersion": "v1", "kind": "APIGroupList", "groups": groups}),
+    );
+    let event = timeout(PATIENCE, events.recv()).await?;
+    let expected = BTreeSet::from(["networking.istio.io".to_owned()]);
+    assert_eq!(event, Some(ClusterEvent::MeshGroups(expected)));
+    drop(events);
+    timeout(PATIENCE, source)
+        .await?
+        .context("it ends without a receiver")
 }

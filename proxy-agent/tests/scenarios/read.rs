@@ -21,12 +21,17 @@ pub(crate) fn objects(manifest: &Path) -> Vec<Object> {
         let (sender, mut events) = mpsc::unbounded_channel();
         let source = tokio::spawn(manifests::run(dir.path().to_owned(), Metrics::default(), sender));
         let mut objects = Vec::new();
-        for _ in ObjectKind::ALL {
+        let mut lists = 0;
+        while lists < ObjectKind::ALL.len() {
             let event = timeout(PATIENCE, events.recv())
                 .await
                 .expect("a list of each kind");
             match event.expect("the source goes on") {
-                ClusterEvent::Replace(_, list) => objects.extend(list),
+                ClusterEvent::Replace(_, list) => {
+                    objects.extend(list);
+                    lists += 1;
+                }
+                ClusterEvent::MeshGroups(_) => {}
                 other => panic!("{other:?} is no list"),
             }
         }

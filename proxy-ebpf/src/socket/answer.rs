@@ -1,21 +1,23 @@
 //! `getpeername` and `recvmsg`: a process is told whom it has asked for, not who serves that.
 
 use aya_ebpf::programs::SockAddrContext;
-use proxy_common::PeerKey;
+use proxy_common::{PeerKey, UDP};
 
-use super::{place::Place, socket};
+use super::{place::Place, protocol, socket};
 use crate::Family;
 
 /// The peer of a connected socket.
 #[inline(always)]
 pub(crate) fn peer<P: Place>(ctx: &SockAddrContext) {
-    let _ = is_of_connected::<P>(ctx);
+    if let Some(protocol) = protocol(ctx) {
+        let _ = is_of_connected::<P>(ctx, protocol);
+    }
 }
 
 /// Where a datagram has come from.
 #[inline(always)]
 pub(crate) fn sender<P: Place>(ctx: &SockAddrContext) {
-    if is_of_connected::<P>(ctx) {
+    if is_of_connected::<P>(ctx, UDP) {
         return;
     }
     let key = PeerKey::endpoint(socket(ctx), P::peer(ctx));
@@ -26,9 +28,9 @@ pub(crate) fn sender<P: Place>(ctx: &SockAddrContext) {
 }
 
 #[inline(always)]
-fn is_of_connected<P: Place>(ctx: &SockAddrContext) -> bool {
+fn is_of_connected<P: Place>(ctx: &SockAddrContext, protocol: u8) -> bool {
     // SAFETY: as above.
-    let Some(known) = (unsafe { P::Family::sockets().get(socket(ctx)) }) else {
+    let Some(known) = (unsafe { P::Family::sockets(protocol).get(socket(ctx)) }) else {
         return false;
     };
     let is_endpoint = known.endpoint() == P::peer(ctx);

@@ -1,7 +1,7 @@
 //! `connect`: the socket gets the endpoint for its peer, and keeps it.
 
 use aya_ebpf::{bindings::BPF_ANY, programs::SockAddrContext};
-use proxy_common::{Cookie, Counter, Port, Socket, TCP, UDP};
+use proxy_common::{Cookie, Counter, Port, Socket};
 
 use super::{
     Ruling,
@@ -15,10 +15,8 @@ use crate::{Family, count};
 /// A socket is to be connected.
 #[inline(always)]
 pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
-    let protocol = match protocol(ctx) {
-        6 => TCP,
-        17 => UDP,
-        _ => return Ruling::Allow,
+    let Some(protocol) = protocol(ctx) else {
+        return Ruling::Allow;
     };
     let (socket, asked) = (socket(ctx), P::peer(ctx));
     if canary::is_one::<P::Family>(ctx, asked.0, socket) {
@@ -26,7 +24,7 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
     }
     match reply::<P>(ctx, asked, protocol) {
         Reply::Endpoint(endpoint, _, service) => {
-            note::<P::Family>(socket, &Socket::new(asked, endpoint, service, protocol));
+            note::<P::Family>(protocol, socket, &Socket::new(asked, endpoint, service));
             P::put(ctx, endpoint);
             Ruling::Allow
         }
@@ -36,7 +34,7 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
         }
         Reply::Pass => {
             // It may have been connected before.
-            let _ = P::Family::sockets().remove(socket);
+            let _ = P::Family::sockets(protocol).remove(socket);
             Ruling::Allow
         }
     }
@@ -59,9 +57,12 @@ fn reply<P: Place>(
 
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-fn note<F: Family>(cookie: Cookie, socket: &Socket<F::Address>) {
+fn note<F: Family>(protocol: u8, cookie: Cookie, socket: &Socket<F::Address>) {
     count::add(Counter::SocketsConnected);
-    if F::sockets().insert(cookie, socket, BPF_ANY.into()).is_err() {
+    if F::sockets(protocol)
+        .insert(cookie, socket, BPF_ANY.into())
+        .is_err()
+    {
         count::add(Counter::SocketTableFull);
     }
 }

@@ -3,9 +3,9 @@
 //! ```text
 //!  connect ─ FRONTENDS ─ miss ─▶ as it is          sendmsg ─ DATAGRAMS ─ hit, endpoint still served ─▶ put endpoint
 //!              │ hit                                          │ else
-//!            choose ─▶ SOCKETS, put endpoint                choose ─▶ DATAGRAMS, put endpoint
+//!            choose ─▶ …_SOCKETS, put endpoint               choose ─▶ DATAGRAMS, put endpoint
 //!
-//!  getpeername, recvmsg ─ SOCKETS, DATAGRAMS ─▶ put whom the process has asked for       release ─▶ forget the socket
+//!  getpeername, recvmsg ─ …_SOCKETS, DATAGRAMS ─▶ put whom the process has asked for       release ─▶ forget the socket
 //! ```
 //!
 //! Which sockets that concerns, and what devices are to do about the others, is in `ask`.
@@ -23,7 +23,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
     programs::SockAddrContext,
 };
-use proxy_common::Cookie;
+use proxy_common::{Cookie, TCP, UDP};
 
 /// What a hook says of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,12 @@ fn netns(ctx: &SockAddrContext) -> Cookie {
     Cookie::new(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) })
 }
 
-/// IP protocol number.
+/// TCP, UDP or nothing that a Service could be.
 #[inline(always)]
-fn protocol(ctx: &SockAddrContext) -> u32 {
+fn protocol(ctx: &SockAddrContext) -> Option<u8> {
     // SAFETY: as above.
-    unsafe { (&raw const (*ctx.sock_addr).protocol).read_volatile() }
+    let number = unsafe { (&raw const (*ctx.sock_addr).protocol).read_volatile() };
+    [TCP, UDP]
+        .into_iter()
+        .find(|protocol| u32::from(*protocol) == number)
 }

@@ -28,9 +28,11 @@ pub(crate) fn forget(ctx: &SockContext) {
 
 #[inline(always)]
 fn forget_of<F: Family>(socket: Cookie, is_udp: bool) {
-    let _ = F::sockets().remove(socket);
     if is_udp {
+        let _ = F::udp_sockets().remove(socket);
         forget_datagrams::<F>(socket);
+    } else {
+        let _ = F::tcp_sockets().remove(socket);
     }
 }
 
@@ -44,10 +46,10 @@ fn forget_datagrams<F: Family>(socket: Cookie) {
         let Some(end) = asked.get(index) else { break };
         let key = PeerKey::asked(socket, end);
         // SAFETY: as above.
-        if let Some(peer) = unsafe { F::datagrams().get(&key) } {
+        if let Some(peer) = unsafe { F::datagrams().get(key) } {
             let _ = F::datagrams().remove(PeerKey::endpoint(socket, peer.end()));
         }
-        let _ = F::datagrams().remove(&key);
+        let _ = F::datagrams().remove(key);
     }
     let _ = F::unconnected().remove(socket);
 }

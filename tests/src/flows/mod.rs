@@ -23,7 +23,7 @@ use proxy_agent::model::{Protocol, TrafficPolicy};
 use crate::{manifests::Condition, world::Variant};
 pub use addresses::{address, node_addresses, node_context, pods, virtual_networks};
 pub use outcome::Outcome;
-pub use output::but_for_output;
+pub use output::{but_for_hairpin, but_for_output};
 pub use parse::columns;
 pub use report::{Case, Report};
 pub use service::{TARGET_PORT, services};

@@ -7,6 +7,7 @@ mod compaction;
 mod config_file;
 mod first_contact;
 mod half_open;
+mod meshes;
 mod metrics;
 mod odd_objects;
 mod outage;

@@ -120,6 +120,7 @@ impl Config {
             },
             masquerade_all: self.masquerade_all(),
             node_port_addresses: fields.node_port_addresses.clone(),
+            ..NodeContext::default()
         }
     }
 

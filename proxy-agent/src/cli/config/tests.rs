@@ -140,6 +140,7 @@ conntrack: {maxPerCore: 1, min: 2, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
         detect_local: DetectLocal::ClusterCidr(cidrs(&["10.0.0.0/8", "fd00::/16"])),
         masquerade_all: true,
         node_port_addresses: NodePortAddresses::Cidrs(cidrs(&["192.168.0.0/16", "fd00::/8"])),
+        ..NodeContext::default()
     };
     assert_eq!(config.context("node".to_owned()), expected);
     let metrics = config.metrics_bind_address().and_then(|address| address.0);

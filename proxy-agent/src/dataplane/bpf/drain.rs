@@ -1,6 +1,6 @@
 //! Programs that serve what is established and open nothing, while somebody else's rules have the new flows: until none is left.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -9,7 +9,13 @@ use aya::{
 };
 use proxy_common::{Addr4, Addr6, Address, Flow, FlowFlags, FlowKey, Settings, TCP, UDP};
 
-use super::{cleanup::cleanup, clock::now, dump, flows::FlowTables, object::PinDir};
+use super::{
+    cleanup::cleanup,
+    clock::now,
+    dump,
+    flows::{FlowTables, socket},
+    object::PinDir,
+};
 use crate::{
     dataplane::udp::Wanted,
     model::{Desired, Family},
@@ -204,8 +210,4 @@ where
     for (key, _) in misled {
         tables.remove_at_ingress(&key);
     }
-}
-
-fn socket<A: Address>((address, port): (A, proxy_common::Port)) -> SocketAddr {
-    SocketAddr::new(address.to_ip(), port.get())
 }

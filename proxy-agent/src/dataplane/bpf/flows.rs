@@ -1,5 +1,7 @@
 //! The flow tables as the agent reads and writes them, where connections change hands.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use aya::{
     Pod,
@@ -95,4 +97,9 @@ fn serving_end<A: Address>(entry: &Entry<A>) -> (A, proxy_common::Port) {
     } else {
         entry.key.source()
     }
+}
+
+/// An address and port in the standard library's words.
+pub(super) fn socket<A: Address>((address, port): (A, proxy_common::Port)) -> SocketAddr {
+    SocketAddr::new(address.to_ip(), port.get())
 }

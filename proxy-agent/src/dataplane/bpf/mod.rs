@@ -20,13 +20,13 @@ use self::{
     maps::MapError,
     node_maps::NodeMaps,
     object::{MapSizes, PinDir},
-    sockets::Sockets,
+    sockets::{Misled, Sockets},
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane, Status};
 use crate::{
     explain::explain,
-    model::{Delta, Desired, NodeRules},
+    model::{Delta, Desired, FrontendKey, NodeRules},
     node::{self, Layer, NodeFacts},
 };
 
@@ -74,6 +74,7 @@ pub struct BpfDataplane {
     attached: BTreeMap<u32, Layer>,
     node_maps: NodeMaps,
     sockets: Sockets,
+    misled: Misled,
     snat_ports: PortPool,
 }
 
@@ -90,6 +91,7 @@ impl BpfDataplane {
         }
         Ok(Self {
             sockets: Sockets::new(options.cgroup_root.clone()),
+            misled: Misled::default(),
             options,
             object,
             writer,
@@ -175,6 +177,13 @@ impl BpfDataplane {
         Ok(())
     }
 
+    /// Programs move packets to another endpoint, but not connected sockets.
+    fn end_misled(&mut self, desired: &Desired, changed: impl Iterator<Item = FrontendKey>) {
+        if let Err(error) = self.misled.end(&self.object, desired, changed) {
+            tracing::warn!("{}", explain(&error));
+        }
+    }
+
     /// Once everything is served from here: packets would meet both versions' programs, the other one's first.
     fn replace_other_versions(&self) -> anyhow::Result<()> {
         if !self.attached.is_empty() && self.options.pins.remove_others()? {
@@ -199,6 +208,7 @@ impl Dataplane for BpfDataplane {
         node.map_err(anyhow::Error::from)?;
         let applied = applied.map_err(anyhow::Error::from)?;
         self.replace_other_versions()?;
+        self.end_misled(desired, desired.frontends.keys().cloned());
         Ok(applied)
     }
 
@@ -209,6 +219,7 @@ impl Dataplane for BpfDataplane {
         let applied = self
             .writer
             .apply_delta(desired, delta, self.snat_ports, Instant::now());
+        self.end_misled(desired, delta.frontends.iter().cloned());
         Ok(applied.map_err(anyhow::Error::from)?)
     }
 

@@ -192,7 +192,7 @@ fn socket_rules(node: &NodeRules) -> SocketRules {
     let knows_pods = |family| node.of(family).local_traffic != LocalTraffic::Unknown;
     let bits = [
         (true, SocketRules::NODE),
-        (true, SocketRules::PODS),
+        (node.pods_at_sockets, SocketRules::PODS),
         (knows_pods(Family::V4), SocketRules::PODS4),
         (knows_pods(Family::V6), SocketRules::PODS6),
     ];

@@ -53,7 +53,8 @@ impl Plan {
     pub fn update(&mut self, cluster: &Cluster, changes: &Changes) -> Delta {
         let context = self.context.clone();
         let own = cluster.nodes.get(&ObjectName::cluster_scoped(&context.name));
-        let rules = NodeRules::new(&context, own).with_service_cidrs(cluster.service_cidrs());
+        let rules = NodeRules::new(&context, own, cluster.mesh_groups());
+        let rules = rules.with_service_cidrs(cluster.service_cidrs());
         let place = Place {
             own,
             here: Here::new(&context, own),

@@ -145,6 +145,10 @@ fn any_event() -> impl Strategy<Value = ClusterEvent> {
         1 => vec(any_service(), 0..3).prop_map(|services| {
             ClusterEvent::Replace(ObjectKind::Service, services.into_iter().map(Object::Service).collect())
         }),
+        1 => any::<bool>().prop_map(|is_installed| {
+            let group = is_installed.then(|| "networking.istio.io".to_owned());
+            ClusterEvent::MeshGroups(group.into_iter().collect())
+        }),
         1 => vec(any_slice(), 0..3).prop_map(|slices| {
             let slices = slices.into_iter().map(Object::EndpointSlice).collect();
             ClusterEvent::Replace(ObjectKind::EndpointSlice, slices)
@@ -227,4 +231,24 @@ fn a_change_that_changes_nothing_here_gives_an_empty_delta() {
     assert!(!changes.is_empty());
     assert!(plan.update(&cluster, &changes).is_empty());
     assert!(plan.update(&cluster, &Changes::everything()).is_empty());
+}
+
+#[test]
+fn a_mesh_that_comes_or_goes_is_a_change_of_the_node_and_of_nothing_else() {
+    let mut cluster = Cluster::default();
+    let mut plan = Plan::new(context());
+    let service = Object::Service(samples::service("default/web", "10.96.0.1"));
+    let changes = cluster.handle(ClusterEvent::Apply(service));
+    plan.update(&cluster, &changes);
+    assert!(!plan.desired().node.pods_at_sockets, "nobody has said yet");
+    for (group, expected) in [(None, true), (Some("linkerd.io"), false), (None, true)] {
+        let groups = group.map(str::to_owned).into_iter().collect();
+        let changes = cluster.handle(ClusterEvent::MeshGroups(groups));
+        let node = Delta {
+            node: true,
+            ..Delta::default()
+        };
+        assert_eq!(plan.update(&cluster, &changes), node, "{group:?}");
+        assert_eq!(plan.desired().node.pods_at_sockets, expected, "{group:?}");
+    }
 }

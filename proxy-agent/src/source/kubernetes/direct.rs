@@ -31,7 +31,7 @@ impl Servers {
         let objects = match event {
             ClusterEvent::Apply(object) => std::slice::from_ref(object),
             ClusterEvent::Replace(_, objects) => objects,
-            ClusterEvent::Delete(_) => return,
+            ClusterEvent::Delete(_) | ClusterEvent::MeshGroups(_) => return,
         };
         let slices = objects.iter().filter_map(|object| match object {
             Object::EndpointSlice(slice) if slice.is_api_server() => Some(slice),

@@ -4,6 +4,8 @@
 //! watcher (list, watch, retry) ─▶ tracker (whole lists, last good versions) ─▶ EventSender
 //! ```
 //!
+//! `follow_meshes` asks once a minute which API groups are served: those of service meshes are told.
+//!
 //! Each object is taken apart by itself, so a malformed one fails alone, not the list or watch that brings it.
 
 use std::pin::pin;
@@ -30,11 +32,13 @@ use crate::metrics::Metrics;
 
 mod client;
 mod direct;
+mod meshes;
 mod outage;
 mod received;
 mod tracker;
 
 pub use client::{Client, ClientError, client};
+pub use meshes::follow_meshes;
 use outage::Outage;
 use received::{Received, Watched};
 use tracker::Tracker;
@@ -91,7 +95,7 @@ async fn follow<K: Watched + 'static>(context: Context, config: watcher::Config)
     let kind = K::KIND;
     let api: Api<Received<K>> = Api::all(client.kube.clone());
     let mut tracker = Tracker::new(kind, metrics.clone());
-    let mut outage = Outage::new(kind);
+    let mut outage = Outage::new(format!("watching {kind} objects"));
     let mut faults = WeightFaults::new(metrics.clone());
     let mut stream = pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.next().await {

@@ -196,6 +196,7 @@ mod tests {
         let line = |event: &ClusterEvent| match event {
             ClusterEvent::Apply(object) => format!("+{}", object.reference().name.name),
             ClusterEvent::Delete(reference) => format!("-{}", reference.name.name),
+            ClusterEvent::MeshGroups(groups) => format!("{groups:?}"),
             ClusterEvent::Replace(_, objects) => {
                 let names: Vec<_> = objects
                     .iter()

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{EventSender, weight_faults::WeightFaults};
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, model::ClusterEvent};
 
 mod document;
 mod error;
@@ -43,7 +43,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A directory that has vanished is looked for this often.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Sends a `Replace` of each kind and from then on what changes in `dir`. Ends well when nobody receives any more.
+/// Sends that there is no service mesh, a `Replace` of each kind, and from then on what changes in `dir`. Ends well when nobody receives
+/// any more.
 ///
 /// Broken documents are logged and counted, and cost only themselves. A directory that vanishes later is waited for.
 ///
@@ -56,6 +57,10 @@ pub async fn run(dir: PathBuf, metrics: Metrics, events: EventSender) -> Result<
     let mut journal = Journal::default();
     let mut faults = WeightFaults::new(metrics.clone());
     let mut files = look(&mut watcher, &dir).await?;
+    // Without an API server, nobody can have installed one.
+    if events.send(ClusterEvent::MeshGroups(BTreeSet::new())).is_err() {
+        return Ok(());
+    }
     loop {
         let mut reading = shelf.read(&files);
         for event in std::mem::take(&mut reading.events) {

@@ -212,6 +212,18 @@ fn a_change_is_applied_at_once_and_those_soon_after_it_together() {
 }
 
 #[test]
+fn that_there_is_a_mesh_or_none_is_applied_at_once_and_when_it_changes() {
+    let mut scene = Scene::at_rest();
+    for groups in [&[][..], &["linkerd.io"], &[]] {
+        let groups = groups.iter().map(|&group| group.to_owned()).collect();
+        let event = ClusterEvent::MeshGroups(groups);
+        assert_eq!(scene.tell(Event::Cluster(event.clone())), [Asked::Delta(0)]);
+        scene.wait(INTERVALS.min);
+        assert_eq!(scene.tell(Event::Cluster(event)), []);
+    }
+}
+
+#[test]
 fn a_failed_pass_is_retried_in_full_until_it_succeeds() {
     let mut scene = Scene::at_rest();
     *scene.dataplane.failures.lock().unwrap() = 3;

@@ -159,6 +159,7 @@ fn context() -> impl Strategy<Value = NodeContext> {
             detect_local: mode,
             masquerade_all,
             node_port_addresses: addresses,
+            ..NodeContext::default()
         }
     })
 }

@@ -14,7 +14,7 @@ use harness::{
 };
 use proxy_agent::model::Family;
 
-use self::stage::{Stage, host, owner};
+use self::stage::{By, Stage, host, owner};
 
 /// Less than the second after which a SYN is sent again: a refusal must be the answer to the first.
 const AT_ONCE: Duration = Duration::from_millis(900);
@@ -34,29 +34,33 @@ fn real_sockets_meet_what_the_table_says() {
     let flows = flows::table().unwrap();
     let mut report = Report::new("real sockets");
     let cases = report.on_devices(&flows);
-    play(&flows, cases, "bpf", report);
+    play(&flows, cases, By::Devices, report);
+}
+
+#[test]
+fn real_sockets_meet_what_the_table_says_when_they_are_translated_themselves() {
+    let flows = flows::table().unwrap();
+    let cases = Case::all(&flows).collect();
+    play(&flows, cases, By::Sockets, Report::new("real sockets, at connect"));
 }
 
 #[test]
 fn real_sockets_meet_what_the_table_says_by_iptables_rules_too() {
     let flows = flows::table().unwrap();
     let cases = Case::all(&flows).collect();
-    play(&flows, cases, "iptables", Report::new("real sockets, iptables"));
+    play(&flows, cases, By::Rules, Report::new("real sockets, iptables"));
 }
 
-fn play(flows: &[Flow], cases: Vec<Case<'_>>, mode: &'static str, mut report: Report) {
-    let stage = Stage::build(&cases, mode).unwrap();
+fn play(flows: &[Flow], cases: Vec<Case<'_>>, by: By, mut report: Report) {
+    let stage = Stage::build(&cases, by).unwrap();
     stage.publish(&flows::services(flows)).unwrap();
     for (case, seen) in stage.ask_all(cases) {
-        let is_by_rules = mode == "iptables";
-        report.sampled(
-            case,
-            &if is_by_rules {
-                flows::but_for_output(case, seen)
-            } else {
-                seen
-            },
-        );
+        let in_its_words = match by {
+            By::Devices => seen,
+            By::Sockets => flows::but_for_hairpin(case, seen),
+            By::Rules => flows::but_for_output(case, seen),
+        };
+        report.sampled(case, &in_its_words);
     }
     report.finish();
 }
@@ -99,7 +103,7 @@ impl Stage {
     fn ask(&self, Case { flow, variant }: Case<'_>) -> Outcome {
         let patience = match flow.expected {
             Outcome::Silence => SILENCE,
-            Outcome::Refused if self.is_by_rules() => AT_ONCE_BY_ICMP,
+            Outcome::Refused if self.by == By::Rules => AT_ONCE_BY_ICMP,
             Outcome::Refused => AT_ONCE,
             _ => PATIENCE,
         };

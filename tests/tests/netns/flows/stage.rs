@@ -24,16 +24,29 @@ use proxy_agent::model::{Family, Protocol};
 
 /// The nodes, and everyone who answers.
 pub(super) struct Stage {
-    mode: &'static str,
+    pub(super) by: By,
     servers: Vec<Server>,
     pub(super) stranger: Host,
     pub(super) world: World,
 }
 
+/// What translates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Programs on devices alone.
+    Devices,
+    /// Programs of sockets, and of devices for what those leave to them.
+    Sockets,
+    /// Rules of iptables.
+    Rules,
+}
+
 impl Stage {
-    /// `mode` is the agents' `--mode`.
-    pub(super) fn build(cases: &[Case<'_>], mode: &'static str) -> Result<Self> {
+    pub(super) fn build(cases: &[Case<'_>], by: By) -> Result<Self> {
         let topology = Topology::build()?;
+        if by == By::Sockets {
+            topology.nodes.iter().try_for_each(|node| node.join_cgroup())?;
+        }
         hold_against_table(&topology)?;
         let stranger = topology.nodes[0].add_pod("stranger", 199)?;
         lead_virtual_ips_to(&stranger, &topology)?;
@@ -50,17 +63,14 @@ impl Stage {
             node.host.ns.sysctl(&unlimited)?;
         }
         let pods = Family::ALL.map(pod_network).join(",");
+        let mode = if by == By::Rules { "iptables" } else { "bpf" };
         let world = World::on_with(topology, &["--mode", mode, "--cluster-cidr", &pods])?;
         Ok(Self {
-            mode,
+            by,
             servers,
             stranger,
             world,
         })
-    }
-
-    pub(super) fn is_by_rules(&self) -> bool {
-        self.mode == "iptables"
     }
 
     /// Writes all Services and waits until both nodes serve all of their addresses.
@@ -72,7 +82,7 @@ impl Stage {
             .iter()
             .map(|service| 1 + usize::from(service.other_protocol));
         let wanted = 4 * ports.sum::<usize>();
-        if self.is_by_rules() {
+        if self.by == By::Rules {
             let synced = format!("frontends={wanted} ");
             return self.world.agents.iter().try_for_each(|agent| {
                 wait::until("the table's Services", READY, || {

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 30] = [
+pub const MAP_NAMES: [&str; 32] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
@@ -43,8 +43,10 @@ pub const MAP_NAMES: [&str; 30] = [
     "AFFINITY6",
     "SOCKET_AFFINITY4",
     "SOCKET_AFFINITY6",
-    "SOCKETS4",
-    "SOCKETS6",
+    "TCP_SOCKETS4",
+    "TCP_SOCKETS6",
+    "UDP_SOCKETS4",
+    "UDP_SOCKETS6",
     "UNCONNECTED4",
     "UNCONNECTED6",
     "DATAGRAMS4",

@@ -2,6 +2,7 @@
 
 mod attach;
 mod canary;
+mod end;
 mod root;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use proxy_common::Cookie;
 
+pub(super) use self::end::Misled;
 pub use self::root::CgroupRoot;
 use super::object::PinDir;
 use crate::explain::explain;

@@ -36,6 +36,7 @@ fn show(reading: &Reading) -> Vec<String> {
     let line = |event: &ClusterEvent| match event {
         ClusterEvent::Apply(object) => format!("+{}", describe(object)),
         ClusterEvent::Delete(reference) => format!("-{reference}"),
+        ClusterEvent::MeshGroups(groups) => format!("{groups:?}"),
         ClusterEvent::Replace(kind, objects) => {
             format!(
                 "={kind} {}",
