@@ -35,7 +35,7 @@ pub use metrics::{Series, value as metric};
 pub use source::Source;
 
 /// How long an agent may take to do what it was told. Loading and verifying the programs is the longest of it.
-pub const READY: Duration = Duration::from_secs(15);
+pub const READY: Duration = Duration::from_secs(30);
 
 /// How the agent attaches to devices: its `--tc-attach`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -41,7 +41,12 @@ fn real_sockets_meet_what_the_table_says() {
 fn real_sockets_meet_what_the_table_says_when_they_are_translated_themselves() {
     let flows = flows::table().unwrap();
     let cases = Case::all(&flows).collect();
-    play(&flows, cases, By::Sockets, Report::new("real sockets, at connect"));
+    play(
+        &flows,
+        cases,
+        By::Sockets,
+        Report::new("real sockets, at connect"),
+    );
 }
 
 #[test]

@@ -28,9 +28,11 @@ const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TC
 const TIME: Duration = Duration::from_millis(2_500);
 /// More than any table's oldest entries would hide.
 const FEWEST: usize = 1_000;
-const MAPS: [&str; 6] = [
-    "SOCKETS4",
-    "SOCKETS6",
+const MAPS: [&str; 8] = [
+    "TCP_SOCKETS4",
+    "TCP_SOCKETS6",
+    "UDP_SOCKETS4",
+    "UDP_SOCKETS6",
     "UNCONNECTED4",
     "UNCONNECTED6",
     "DATAGRAMS4",
@@ -54,7 +56,7 @@ fn a_multitude_of_short_lived_sockets_leaves_the_tables_empty() {
         assert!(opened > FEWEST, "{variant:?}: {opened} sockets");
         wait::until("empty tables", READY, || {
             let sizes = sizes(&pins)?;
-            ensure!(sizes == [0; 6], "{MAPS:?} have {sizes:?}");
+            ensure!(sizes == [0; MAPS.len()], "{MAPS:?} have {sizes:?}");
             Ok(())
         })
         .unwrap();
@@ -66,7 +68,7 @@ fn are_noted_while_they_live(variant: Variant, client: &Host, target: SocketAddr
     let connected = super::connected(variant, client, target).unwrap();
     let size = |name: &str| size(&pins.map(name)).unwrap();
     let suffix = if target.is_ipv4() { "4" } else { "6" };
-    assert_eq!(size(&format!("SOCKETS{suffix}")), 1);
+    assert_eq!(size(&format!("{}_SOCKETS{suffix}", variant.protocol)), 1);
     drop(connected);
     if variant.protocol == Protocol::Udp {
         let socket = unconnected(client, variant.family);
@@ -106,7 +108,7 @@ fn one(variant: Variant, target: SocketAddr) {
     socket.connect(target).unwrap();
 }
 
-fn sizes(pins: &PinDir) -> Result<[usize; 6]> {
+fn sizes(pins: &PinDir) -> Result<[usize; MAPS.len()]> {
     let sizes: Vec<usize> = MAPS
         .iter()
         .map(|name| size(&pins.map(name)))
