@@ -146,11 +146,13 @@ impl Agent {
         command
             .args(["--hostname-override", &self.node])
             .arg("--pin-root")
-            .arg(&self.pin_root)
-            .arg("--cgroup-root")
-            .arg(self.cgroup.path());
+            .arg(&self.pin_root);
         command.args(["--tc-attach", self.tc_attach.flag()]);
-        command.args(&*self.flags.lock().unwrap_or_else(PoisonError::into_inner));
+        let flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
+        if !flags.iter().any(|flag| flag == "--cgroup-root") {
+            command.arg("--cgroup-root").arg(self.cgroup.path());
+        }
+        command.args(&*flags);
         // A group of its own: Ctrl-C in a terminal is for whoever started us, who then ends the agent in order.
         let child = command
             .process_group(0)

@@ -116,7 +116,10 @@ fn programs_of_sockets_that_somebody_detaches_are_back_within_five_seconds() {
     .unwrap();
     wait_for_all(&world);
     let log = world.agents[0].log();
-    assert!(log.contains("somebody else has removed our programs of sockets"), "{log}");
+    assert!(
+        log.contains("somebody else has removed our programs of sockets"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -159,5 +162,8 @@ fn what_is_no_cgroup_is_complained_of_and_packets_are_served() {
     let answer = Client::new(&node.pods[2].ns).ask(crate::IPV4_TCP.protocol, service.vip());
     assert_eq!(answer.unwrap().server, node.pods[0].name);
     let log = world.agents[0].log();
-    assert!(log.contains("--cgroup-root /proc: not in a cgroup v2 hierarchy"), "{log}");
+    assert!(
+        log.contains("--cgroup-root /proc: not in a cgroup v2 hierarchy"),
+        "{log}"
+    );
 }

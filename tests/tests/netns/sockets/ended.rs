@@ -51,7 +51,9 @@ fn a_socket_that_is_connected_to_another_endpoint_goes_on(variant: Variant) {
     let at = |pod: usize, target: SocketAddr| {
         wait::until("a socket at that endpoint", READY, || {
             let socket = connected(variant, &one.host, target)?;
-            (ask(&socket)?.0 == pods[pod].name).then_some(socket).context("the other one")
+            (ask(&socket)?.0 == pods[pod].name)
+                .then_some(socket)
+                .context("the other one")
         })
         .unwrap()
     };
