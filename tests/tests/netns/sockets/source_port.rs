@@ -1,7 +1,9 @@
 //! Ports that are used again: by servers that restart, and by clients for several peers.
 
 use harness::{
+    agent::READY,
     traffic::{Client, Role, Server},
+    wait,
     world::{Variant, shared_with_sockets},
 };
 
@@ -14,7 +16,9 @@ fn a_server_of_the_node_that_starts_again_on_its_port_is_reached_again(variant: 
     let service = world.publish_closed(variant, &[&node.host]).unwrap();
     for name in ["first", "second", "third"] {
         let at = service.direct(&node.host);
-        let server = Server::start(&node.host.ns, name, Role::WhoAmI, variant.protocol, at).unwrap();
+        // A child of another test has a copy of the listener from its fork until its exec.
+        let start = || Server::start(&node.host.ns, name, Role::WhoAmI, variant.protocol, at);
+        let server = wait::until(name, READY, start).unwrap();
         let client = Client::new(&node.host.ns);
         let mut talk = client.talk(variant.protocol, service.vip()).unwrap();
         assert_eq!(talk.ask("hello").unwrap().server, name);
