@@ -12,7 +12,7 @@ use harness::{
 };
 use proxy_agent::model::Family;
 
-use super::{beside, meets_exactly};
+use super::{NOBODYS_SOURCE, beside, meets_exactly};
 
 for_each_variant!(
     a_process_of_the_node_reaches_a_service_at_each_of_its_addresses,
@@ -48,8 +48,9 @@ fn a_node_port_is_served_at_an_address_that_the_node_gets_later(variant: Variant
     let service = world.publish(variant, &[&node.pods[0]]).unwrap();
     let address = beside(service.service.cluster_ips[0], 96);
     let device = format!("more-{}", service.service.target_port);
-    let lines =
-        format!("link add {device} type bridge\nlink set {device} up\naddr add {address} dev {device}\n");
+    let lines = format!(
+        "link add {device} type bridge\nlink set {device} up\naddr add {address} dev {device}{NOBODYS_SOURCE}\n"
+    );
     exec::ip_batch(Some(node.host.ns.name()), &lines).unwrap();
     let target = SocketAddr::new(address, service.service.node_port.unwrap());
     let answer = || -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::NOBODYS_SOURCE;
 use anyhow::{Result, ensure};
 use harness::{
     agent::READY,
@@ -66,7 +67,9 @@ fn put_on_device(node: &Host, address: SocketAddr) -> String {
     let ip = address.ip();
     let device = format!("own{:x}", u16::from_be_bytes(last_octets(ip)));
     let device = format!("{device}{}", if ip.is_ipv4() { "v4" } else { "v6" });
-    let lines = format!("link add {device} type bridge\nlink set {device} up\naddr add {ip} dev {device}\n");
+    let lines = format!(
+        "link add {device} type bridge\nlink set {device} up\naddr add {ip} dev {device}{NOBODYS_SOURCE}\n"
+    );
     exec::ip_batch(Some(node.ns.name()), &lines).unwrap();
     device
 }

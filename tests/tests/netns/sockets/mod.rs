@@ -45,6 +45,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// One of two endpoints is missed by so many clients once in 10^12.
 const ASKS: usize = 40;
 
+/// For an address that comes to a node which others use, too: it is there at once, and no socket of theirs takes it for its source.
+const NOBODYS_SOURCE: &str = " nodad preferred_lft 0";
+
 fn answerer(variant: Variant, client: &Host, target: SocketAddr) -> String {
     let answer = Client::new(&client.ns).ask(variant.protocol, target);
     let answer = answer.unwrap_or_else(|error| panic!("{variant:?}: {} asks {target}: {error}", client.name));
