@@ -94,7 +94,7 @@ async fn without_an_api_server_there_is_no_mesh_and_pods_connections_are_transla
     let mut watched = Watched::new(dir.path());
     watched.until(&[80]).await?;
     let desired = compute(&watched.cluster, &NodeContext::default());
-    assert!(desired.node.pods_at_sockets);
+    assert!(desired.node.pod_sockets.at_connect());
     Ok(())
 }
 

@@ -87,6 +87,22 @@ wire_bits! {
 
     /// Sockets of other network namespaces are local pods' to IPv6.
     PODS6 = 1 << 3;
+
+    /// Nobody has said whether pods' are: it depends on whether there is a service mesh. This and what follows is for whoever looks at
+    /// the map.
+    AUTO = 1 << 4;
+
+    /// Istio is there.
+    ISTIO = 1 << 5;
+
+    /// Linkerd is there.
+    LINKERD = 1 << 6;
+
+    /// Kuma is there.
+    KUMA = 1 << 7;
+
+    /// Consul is there.
+    CONSUL = 1 << 8;
 }
 
 wire_types! {

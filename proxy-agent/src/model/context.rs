@@ -58,8 +58,8 @@ pub enum NodePortAddresses {
 pub struct NodeRules {
     /// Where cluster IPs are taken from; empty if the cluster does not say.
     pub service_cidrs: BTreeSet<IpNet>,
-    /// Pods' TCP connections are translated at connect.
-    pub pods_at_sockets: bool,
+    /// Where pods' TCP connections are translated.
+    pub pod_sockets: PodSockets,
     /// Of IPv4.
     pub v4: FamilyRules,
     /// Of IPv6.
@@ -136,7 +136,7 @@ impl NodeRules {
         };
         Self {
             service_cidrs: BTreeSet::new(),
-            pods_at_sockets: PodSockets::new(context.socket_lb, mesh_groups).at_connect(),
+            pod_sockets: PodSockets::new(context.socket_lb, mesh_groups),
             v4: family(Family::V4),
             v6: family(Family::V6),
         }

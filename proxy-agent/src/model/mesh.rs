@@ -34,7 +34,7 @@ pub enum Mesh {
 }
 
 /// Where pods' TCP connections are translated, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PodSockets {
     /// At connect: the flag says so.
     All,
@@ -45,6 +45,7 @@ pub enum PodSockets {
     /// By their packets: this mesh is there, by this API group.
     Mesh(Mesh, String),
     /// By their packets until it is known whether there is a mesh: what a mesh did not get to see cannot be made good.
+    #[default]
     Unknown,
 }
 

@@ -69,8 +69,8 @@ fn known<F: Family>(
         }
         peer.note_list(list.id);
     }
-    // SAFETY: only tested for presence.
-    if unsafe { F::datagrams().get(back) }.is_none() {
+    // SAFETY: as above. Another of the socket's Services may have the same endpoint: who was asked last is answered.
+    if unsafe { F::datagrams().get(back) }.is_none_or(|known| known.end() != *asked) {
         answers::<F>(&back, asked, frontend.service());
     }
     Some(endpoint)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     dataplane::Applied,
-    model::{Delta, Desired, Family, LocalTraffic, NodeRules},
+    model::{Delta, Desired, Family, LocalTraffic, Mesh, NodeRules, PodSockets},
 };
 
 /// The maps, and what has to be remembered between two passes.
@@ -190,14 +190,28 @@ fn known(maps: &Maps) -> Option<&Settings> {
 /// Whose sockets are translated.
 fn socket_rules(node: &NodeRules) -> SocketRules {
     let knows_pods = |family| node.of(family).local_traffic != LocalTraffic::Unknown;
+    let pods = node.pod_sockets.at_connect();
     let bits = [
         (true, SocketRules::NODE),
-        (node.pods_at_sockets, SocketRules::PODS),
+        (pods, SocketRules::PODS),
         (knows_pods(Family::V4), SocketRules::PODS4),
         (knows_pods(Family::V6), SocketRules::PODS6),
     ];
     let set = bits.into_iter().filter(|(is_set, _)| *is_set);
-    set.fold(SocketRules::NONE, |all, (_, bit)| all.with(bit))
+    set.fold(reason(&node.pod_sockets), |all, (_, bit)| all.with(bit))
+}
+
+/// Why pods' are, or are not.
+const fn reason(pods: &PodSockets) -> SocketRules {
+    let mesh = match pods {
+        PodSockets::All | PodSockets::Host => return SocketRules::NONE,
+        PodSockets::NoMesh | PodSockets::Unknown => SocketRules::NONE,
+        PodSockets::Mesh(Mesh::Istio, _) => SocketRules::ISTIO,
+        PodSockets::Mesh(Mesh::Linkerd, _) => SocketRules::LINKERD,
+        PodSockets::Mesh(Mesh::Kuma, _) => SocketRules::KUMA,
+        PodSockets::Mesh(Mesh::Consul, _) => SocketRules::CONSUL,
+    };
+    SocketRules::AUTO.with(mesh)
 }
 
 /// The addresses of local pods, if they are known by that.
@@ -210,4 +224,61 @@ fn pods<A: Address>(node: &NodeRules) -> Option<Network<A>> {
         _ => None,
     };
     Family::ALL.into_iter().find_map(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FamilyRules;
+
+    fn rules(pod_sockets: PodSockets) -> SocketRules {
+        socket_rules(&NodeRules {
+            pod_sockets,
+            ..NodeRules::default()
+        })
+    }
+
+    #[test]
+    fn the_settings_say_whose_sockets_are_translated_and_why() {
+        let node = SocketRules::NODE;
+        assert_eq!(rules(PodSockets::All), node.with(SocketRules::PODS));
+        assert_eq!(rules(PodSockets::Host), node);
+        let auto = node.with(SocketRules::AUTO);
+        assert_eq!(rules(PodSockets::NoMesh), auto.with(SocketRules::PODS));
+        assert_eq!(rules(PodSockets::Unknown), auto);
+        for (mesh, bit) in [
+            (Mesh::Istio, SocketRules::ISTIO),
+            (Mesh::Linkerd, SocketRules::LINKERD),
+            (Mesh::Kuma, SocketRules::KUMA),
+            (Mesh::Consul, SocketRules::CONSUL),
+        ] {
+            let found = PodSockets::Mesh(mesh, "group".to_owned());
+            assert_eq!(rules(found), auto.with(bit), "{mesh}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_pods_are_known_as_such_where_anything_tells_pods() {
+        let rules = socket_rules(&NodeRules {
+            v6: FamilyRules {
+                local_traffic: LocalTraffic::Bridge("cni0".to_owned()),
+                ..FamilyRules::default()
+            },
+            ..NodeRules::default()
+        });
+        assert!(rules.has(SocketRules::PODS6) && !rules.has(SocketRules::PODS4));
+    }
+
+    #[test]
+    fn nobodys_are_as_long_as_the_nodes_own_namespace_is_not_known() {
+        let settings = Settings::new(PortPool::new([]), 1, 1);
+        let node = |netns| OwnNode {
+            netns,
+            addresses: (Addr4::ANY, Addr6::ANY),
+            rules: SocketRules::NODE,
+        };
+        let rules = |netns| node(netns).in_settings(settings).sockets();
+        assert_eq!(rules(Cookie::NONE), SocketRules::NONE);
+        assert_eq!(rules(Cookie::new(1)), SocketRules::NODE);
+    }
 }

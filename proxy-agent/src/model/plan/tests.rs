@@ -240,7 +240,10 @@ fn a_mesh_that_comes_or_goes_is_a_change_of_the_node_and_of_nothing_else() {
     let service = Object::Service(samples::service("default/web", "10.96.0.1"));
     let changes = cluster.handle(ClusterEvent::Apply(service));
     plan.update(&cluster, &changes);
-    assert!(!plan.desired().node.pods_at_sockets, "nobody has said yet");
+    assert!(
+        !plan.desired().node.pod_sockets.at_connect(),
+        "nobody has said yet"
+    );
     for (group, expected) in [(None, true), (Some("linkerd.io"), false), (None, true)] {
         let groups = group.map(str::to_owned).into_iter().collect();
         let changes = cluster.handle(ClusterEvent::MeshGroups(groups));
@@ -249,6 +252,10 @@ fn a_mesh_that_comes_or_goes_is_a_change_of_the_node_and_of_nothing_else() {
             ..Delta::default()
         };
         assert_eq!(plan.update(&cluster, &changes), node, "{group:?}");
-        assert_eq!(plan.desired().node.pods_at_sockets, expected, "{group:?}");
+        assert_eq!(
+            plan.desired().node.pod_sockets.at_connect(),
+            expected,
+            "{group:?}"
+        );
     }
 }
