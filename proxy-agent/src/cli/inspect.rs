@@ -33,6 +33,8 @@ enum What {
     Endpoints,
     /// Who talks to whom, as the programs see it.
     Flows,
+    /// Sockets that were led to an endpoint at `connect` or `sendmsg`.
+    Sockets,
     /// What the programs have counted.
     Counters,
 }
@@ -55,6 +57,7 @@ impl Inspect {
             What::Limits => self.print(&dump::limits(&pins)?),
             What::Endpoints => self.print(&dump::endpoints(&pins)?),
             What::Flows => self.print(&dump::flows(&pins)?),
+            What::Sockets => self.print(&dump::sockets(&pins)?),
             What::Counters => self.print(&dump::counters(&pins)?),
         }
     }

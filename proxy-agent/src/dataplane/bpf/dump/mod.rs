@@ -1,13 +1,15 @@
 //! What is in the pinned maps, for people and programs. Needs no running agent.
 
 mod rows;
+mod sockets;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
 };
 
-pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Percent, Row, ServiceRow};
+pub use self::rows::{CounterRow, EndpointRow, FlowRow, LimitRow, Percent, Row, ServiceRow, SocketRow};
+pub use self::sockets::sockets;
 use super::{
     alias::{Share, hundredths_of_percent},
     clock::now,

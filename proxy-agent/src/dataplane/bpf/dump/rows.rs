@@ -14,6 +14,23 @@ pub trait Row {
     fn cells(&self) -> Vec<String>;
 }
 
+/// A socket that has been led to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SocketRow {
+    /// `namespace/name:port`.
+    pub service: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Its number: `SO_COOKIE`, `sk:` of `ss --extended` in hexadecimal.
+    pub socket: u64,
+    /// By `connect`; else one that sends datagrams to whom it likes.
+    pub connected: bool,
+    /// Whom the process has asked for.
+    pub asked: String,
+    /// Who it is.
+    pub endpoint: String,
+}
+
 /// A frontend and its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ServiceRow {
@@ -249,5 +266,22 @@ mod tests {
         };
         assert_eq!(row.cells()[3], "12.05 %");
         assert_eq!(serde_json::to_value(&row).unwrap()["share"], 12.05);
+    }
+}
+
+impl Row for SocketRow {
+    const HEADER: &'static [&'static str] =
+        &["service", "protocol", "socket", "connected", "asked", "endpoint"];
+
+    fn cells(&self) -> Vec<String> {
+        let connected = if self.connected { "yes" } else { "no" };
+        vec![
+            self.service.clone(),
+            self.protocol.to_string(),
+            format!("sk:{:x}", self.socket),
+            connected.to_owned(),
+            self.asked.clone(),
+            self.endpoint.clone(),
+        ]
     }
 }
