@@ -23,6 +23,8 @@ pub(crate) const NODE: &str = "node1";
 const NAMES: [&str; 2] = ["kube-proxy", "kube-portal"];
 /// How long both may take to follow a change.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// More than the second after which stale chains are looked for again, and a pass.
+const ZONE: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The nodes, and the API server that both follow.
@@ -113,6 +115,22 @@ impl Twins {
         self.agree()
     }
 
+    /// As [`settle`](Self::settle), where kube-proxy deletes stale chains in a pass a while after the last such one, or in none: the
+    /// Node gets another zone until it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    pub(crate) fn settle_with_zones(&mut self) -> Result<usize> {
+        let marks = self.marker.advance();
+        self.write(&marks)?;
+        let mut zones = ["a", "b"].into_iter().cycle();
+        wait::until("a pass that leaves the same rules", PATIENCE, || {
+            self.write(&[Write::Apply(Self::node(zones.next()))])?;
+            self.agree_within(ZONE)
+        })
+    }
+
     /// Waits until both have these texts in a rule for IPv4, or until neither has.
     ///
     /// # Errors
@@ -142,7 +160,11 @@ impl Twins {
     }
 
     fn agree(&self) -> Result<usize> {
-        let agreed = wait::until_every(PAUSE, "the same rules", PATIENCE, || {
+        self.agree_within(PATIENCE)
+    }
+
+    fn agree_within(&self, limit: Duration) -> Result<usize> {
+        let agreed = wait::until_every(PAUSE, "the same rules", limit, || {
             let both = [self.rules(0)?, self.rules(1)?];
             for (rules, name) in both.iter().zip(NAMES) {
                 self.marker.find(rules).context(name)?;
