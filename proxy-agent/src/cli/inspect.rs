@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
-use super::Pins;
+use super::{Output, Pins};
 use crate::dataplane::bpf::dump::{self, Row};
 
 /// Flags of `inspect`.
@@ -37,13 +37,6 @@ enum What {
     Sockets,
     /// What the programs have counted.
     Counters,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Output {
-    #[default]
-    Table,
-    Json,
 }
 
 impl Inspect {

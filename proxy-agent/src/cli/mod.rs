@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 mod allocator;
+pub mod canary;
+pub mod check;
 pub mod cleanup;
 pub mod config;
 pub mod conntrack;
@@ -14,7 +16,9 @@ mod telemetry;
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource,
+};
 
 use crate::dataplane::bpf::object::PinDir;
 
@@ -35,6 +39,11 @@ enum Command {
     Run(Box<run::Run>),
     /// Show what the programs work with, also while no agent runs.
     Inspect(inspect::Inspect),
+    /// Say whether sockets are translated on this node, and what to do where they are not. Changes nothing.
+    Check(check::Check),
+    /// A socket in another place, for `check`.
+    #[command(hide = true)]
+    Canary(canary::Canary),
     /// Detach the programs and remove everything that is pinned. Connections through Services end.
     Cleanup(cleanup::Cleanup),
 }
@@ -50,6 +59,14 @@ pub struct Pins {
         env = "KUBE_PORTAL_PIN_ROOT"
     )]
     pin_root: PathBuf,
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Table,
+    Json,
 }
 
 impl Pins {
@@ -68,6 +85,8 @@ pub fn main() -> Result<()> {
     match cli.command {
         Command::Run(run) => run.execute(&given(&matches)),
         Command::Inspect(inspect) => inspect.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Canary(canary) => canary.execute(),
         Command::Cleanup(cleanup) => cleanup.execute(),
     }
 }

@@ -4,7 +4,7 @@
 //! Desired, Delta ──encode──▶ Contents ──reconcile──▶ TrackedMap ──▶ TypedMap (kernel, or memory in tests)
 //! NodeFacts ──▶ NODE_ADDRESSES, INTERFACES, attach
 //! cgroup ──▶ sockets
-//! pins ──dump──▶ `kube-portal inspect`
+//! pins ──dump──▶ `kube-portal inspect`, `kube-portal check`
 //! conntrack ──takeover──▶ flow tables ──drain──▶ others' rules
 //! ```
 

@@ -5,6 +5,7 @@
 mod addresses;
 mod affinity;
 mod attachment;
+mod check;
 mod crowd;
 mod curl;
 mod dns;

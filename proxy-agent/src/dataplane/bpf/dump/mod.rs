@@ -93,8 +93,16 @@ const LIMITS: [(Limits, &str); 1] = [(Limits::PROTOCOL, "SCTP: not by programs, 
 /// # Errors
 /// When nothing is pinned there, or it can't be read.
 pub fn is_draining(pins: &PinDir) -> Result<bool> {
+    Ok(settings(pins)?.is_draining())
+}
+
+/// What the agent has told the programs of the node.
+///
+/// # Errors
+/// When nothing is pinned there, or it can't be read.
+pub fn settings(pins: &PinDir) -> Result<Settings> {
     let settings: Array<_, Settings> = Map::Array(open(pins, "SETTINGS")?).try_into()?;
-    Ok(settings.get(&0, 0)?.is_draining())
+    Ok(settings.get(&0, 0)?)
 }
 
 /// The endpoint lists.

@@ -15,8 +15,8 @@ use aya::{
 use super::CgroupRoot;
 use crate::dataplane::bpf::object::PinDir;
 
-/// What answers comes before what asks: no socket is led to an endpoint whose answers it would not know.
-const PROGRAMS: [&str; 9] = [
+/// All of them, by name. What answers comes before what asks: no socket is led to an endpoint whose answers it would not know.
+pub const PROGRAMS: [&str; 9] = [
     "socket_release",
     "socket_recvmsg4",
     "socket_recvmsg6",

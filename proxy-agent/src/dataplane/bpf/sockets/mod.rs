@@ -3,6 +3,8 @@
 mod attach;
 mod canary;
 mod end;
+mod hooks;
+mod links;
 mod root;
 
 use std::path::PathBuf;
@@ -12,7 +14,13 @@ use aya::Ebpf;
 use proxy_common::Cookie;
 
 pub(super) use self::end::Misled;
-pub use self::root::CgroupRoot;
+pub use self::{
+    attach::PROGRAMS,
+    canary::sing_pinned,
+    hooks::foreign,
+    links::{Link, links},
+    root::CgroupRoot,
+};
 use super::object::PinDir;
 use crate::explain::explain;
 

@@ -63,6 +63,12 @@ impl CgroupRoot {
         &self.path
     }
 
+    /// What the kernel knows it by.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether every process is in it.
     #[must_use]
     pub const fn is_outermost(&self) -> bool {
