@@ -7,15 +7,15 @@ use serde_json::Value;
 use crate::run;
 
 const COMPARISONS: [&str; 9] = [
-    "pod → ClusterIP: CRR of pod → endpoint",
-    "pod → ClusterIP: RR of pod → endpoint",
-    "pod of --socket-lb host → ClusterIP: CRR of pod of --socket-lb host → endpoint",
-    "pod of --socket-lb host → ClusterIP: RR of pod of --socket-lb host → endpoint",
-    "host → ClusterIP: CRR of host → endpoint",
-    "host → ClusterIP: RR of host → endpoint",
-    "pod → no Service: CRR of pod without programs → no Service",
-    "pod → no Service: UDP connect more than pod without programs → no Service",
-    "host → no Service: UDP connect more than host without programs → no Service",
+    "pod → ClusterIP: CRR of direct",
+    "pod → ClusterIP: RR of direct",
+    "pod of --socket-lb host → ClusterIP: CRR of direct",
+    "pod of --socket-lb host → ClusterIP: RR of direct",
+    "host → ClusterIP: CRR of direct",
+    "host → ClusterIP: RR of direct",
+    "pod → no Service: CRR of that without programs",
+    "pod → no Service: UDP connect more than without programs",
+    "host → no Service: UDP connect more than without programs",
 ];
 const WAYS: [&str; 18] = [
     "pod → ClusterIP: CRR",
@@ -71,11 +71,11 @@ fn the_smallest_run_measures_every_way_and_every_program_in_both_sizes_and_compa
         let relation = if what.contains("more than") {
             "more than"
         } else {
-            "of"
+            "of that"
         };
         format!("{what}: {relation} at 10")
     });
-    let of_both = of_both.chain(programs().map(|what| format!("{what}: of at 10")));
+    let of_both = of_both.chain(programs().map(|what| format!("{what}: of that at 10")));
     let expected: BTreeSet<(String, String)> = of_a_size()
         .map(|what| ("10".to_owned(), what))
         .chain(of_a_size().chain(of_both).map(|what| ("20".to_owned(), what)))
@@ -104,10 +104,10 @@ fn each_missed_target_of_sockets_is_named_and_the_run_fails_by_it_and_by_nothing
     let missed = [
         (
             "10",
-            "pod → no Service: UDP connect more than pod without programs → no Service",
+            "pod → no Service: UDP connect more than without programs",
             1100.0,
         ),
-        ("20", "socket_connect4: IPv4, Service: of at 10", 2.5),
+        ("20", "socket_connect4: IPv4, Service: of that at 10", 2.5),
     ];
     let rows = figures["rows"].as_array_mut().unwrap();
     for (size, what, value) in missed {
@@ -118,10 +118,15 @@ fn each_missed_target_of_sockets_is_named_and_the_run_fails_by_it_and_by_nothing
     assert_eq!(missed.status.code(), Some(1), "{missed:?}");
     assert_eq!(
         String::from_utf8(missed.stderr).unwrap(),
-        "missed: pod → no Service: UDP connect more than pod without programs → no Service, 10 Services: 1100 ns, should be at most \
+        "missed: pod → no Service: UDP connect more than without programs, 10 Services: 1100 ns, should be at most \
          1000 ns\n\
-         missed: socket_connect4: IPv4, Service: of at 10, 20 Services: 2.50, should be at most 1.5\n"
+         missed: socket_connect4: IPv4, Service: of that at 10, 20 Services: 2.50, should be at most 1.5\n"
     );
+}
+
+#[test]
+fn an_interrupted_run_takes_its_nodes_and_agents_down() {
+    run::interrupt(bench());
 }
 
 #[test]

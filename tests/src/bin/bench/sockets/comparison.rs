@@ -105,13 +105,15 @@ impl Comparison {
         }
     }
 
-    /// As in `pod → ClusterIP: CRR of pod → endpoint`.
+    /// As in `pod → ClusterIP: CRR of direct`.
     pub(super) fn what(&self) -> String {
-        let relation = match self.load {
-            Load::Connections | Load::Requests => "of",
-            Load::Connects => "more than",
+        let is_direct = self.way.client == self.base.client;
+        let base = match self.load {
+            _ if is_direct => "of direct",
+            Load::Connections | Load::Requests => "of that without programs",
+            Load::Connects => "more than without programs",
         };
-        format!("{} {relation} {}", self.load.of(self.way), self.base.label())
+        format!("{} {base}", self.load.of(self.way))
     }
 
     /// The first beside the second: a ratio of rates, or a difference of times.

@@ -77,7 +77,7 @@ fn change(small: &Figure, large: &Figure) -> Option<Figure> {
     let (relation, value, unit) = if is_difference {
         ("more than", large.value - small.value, large.unit.as_str())
     } else {
-        ("of", large.value / small.value, "")
+        ("of that", large.value / small.value, "")
     };
     let what = format!("{}: {relation} at {}", large.what, small.size);
     Some(Figure {
