@@ -100,9 +100,26 @@ impl NetNs {
     ///
     /// When `job` panics, or the namespace cannot be entered.
     pub fn run<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
+        self.run_by(self.cgroup.get().map(|(_, door)| door), job)
+    }
+
+    /// The same in this cgroup, whatever has been joined.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_in<T: Send>(&self, cgroup: &Cgroup, job: impl FnOnce() -> T + Send) -> Result<T> {
+        Ok(self.run_by(Some(&cgroup.door()?), job))
+    }
+
+    fn run_by<T: Send>(&self, door: Option<&File>, job: impl FnOnce() -> T + Send) -> T {
         let inside = || {
             setns(&self.file, CloneFlags::CLONE_NEWNET).expect("root may enter its own namespace");
-            if let Some((_, door)) = self.cgroup.get() {
+            if let Some(door) = door {
                 cgroup::enter(door).expect("a thread may enter a cgroup of its domain");
             }
             job()

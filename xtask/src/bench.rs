@@ -26,6 +26,7 @@ pub(crate) fn become_bench(arguments: &[String]) -> Result<ExitCode> {
     // Without Go the benchmark says itself what it leaves out.
     let programs = match arguments.first().map(String::as_str) {
         Some("datapath" | "iptables") => apiserver::build_with_kube_proxy()?,
+        Some("sockets") => None,
         _ => apiserver::build()?,
     };
     bench.envs(programs.map(|folder| (apiserver::DIRECTORY, folder)));

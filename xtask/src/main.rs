@@ -61,7 +61,7 @@ enum Task {
     },
     /// Measure what kube-portal costs on this machine (needs root)
     Bench {
-        /// Passed on: `control-plane`, `datapath` or `iptables`, and behind it `--check`, `--json FILE`, `--quick`, `--help`
+        /// Passed on: `control-plane`, `datapath`, `sockets` or `iptables`, and behind it `--check`, `--json FILE`, `--quick`, `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },

@@ -1,17 +1,7 @@
 //! What packets pay for Services. Without kube-proxy, which needs an API server that takes longer to start than all of this.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
-    sync::LazyLock,
-};
+use std::{collections::BTreeSet, process::Command, sync::LazyLock};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::Value;
 
 use crate::run;
@@ -68,15 +58,7 @@ fn the_smallest_run_measures_every_path_with_and_without_us_and_says_what_it_lef
 #[test]
 fn each_missed_target_is_named_and_the_run_fails_by_it_and_by_nothing_else() {
     let mut figures = FIGURES.clone();
-    for row in figures["rows"].as_array_mut().unwrap() {
-        // `{"at_least": 0.95}`: a value at the bound is met.
-        if let Some(bound) = row["target"]
-            .as_object()
-            .and_then(|target| target.values().next().cloned())
-        {
-            row["value"] = bound;
-        }
-    }
+    run::meet_targets(&mut figures);
     let met = run::check(bench(), &figures);
     assert!(met.status.success(), "{met:?}");
 
@@ -94,24 +76,7 @@ fn each_missed_target_is_named_and_the_run_fails_by_it_and_by_nothing_else() {
 
 #[test]
 fn an_interrupted_run_takes_everything_down() {
-    let mut bench = bench().arg("--quick").stderr(Stdio::piped()).spawn().unwrap();
-    let process = Pid::from_raw(bench.id().try_into().unwrap());
-    let mut log = BufReader::new(bench.stderr.take().unwrap()).lines();
-    let mut until = |text: &str| log.by_ref().map(Result::unwrap).find(|line| line.contains(text));
-    assert!(until("round 1 of").is_some());
-    assert!(!namespaces(process).is_empty());
-    kill(process, Signal::SIGINT).unwrap();
-    assert!(until("interrupted").is_some());
-    assert_eq!(bench.wait().unwrap().code(), Some(130));
-    assert_eq!(namespaces(process), [""; 0]);
-}
-
-fn namespaces(process: Pid) -> Vec<String> {
-    let names = fs::read_dir("/run/netns").unwrap();
-    names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(&format!("kp-{process}-")))
-        .collect()
+    run::interrupt(bench());
 }
 
 fn name(row: &Value) -> String {

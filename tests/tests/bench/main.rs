@@ -11,3 +11,4 @@ mod control_plane;
 mod datapath;
 mod iptables;
 mod run;
+mod sockets;

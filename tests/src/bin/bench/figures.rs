@@ -5,6 +5,8 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::stats::median;
+
 /// Everything of one run.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Figures {
@@ -85,6 +87,16 @@ impl Figure {
             unit: unit.to_owned(),
             target: None,
         }
+    }
+
+    /// A row without target, of one value a round; `None` without any.
+    pub(crate) fn of_rounds(what: &str, size: &str, values: &[f64], unit: &str) -> Option<Self> {
+        let lowest = values.iter().copied().min_by(f64::total_cmp)?;
+        let highest = values.iter().copied().max_by(f64::total_cmp)?;
+        Some(Self {
+            range: Some([lowest, highest]),
+            ..Self::new(what, size, median(values)?, unit)
+        })
     }
 
     /// With the 99th percentile.

@@ -6,6 +6,8 @@
 //! datapath ──────┬─ twins ─▶ harness::topology              the same cluster without proxy, with us, with kube-proxy
 //!                ├─ rounds ─▶ load                          connections, requests, bytes through each of them in turn
 //!                └─ programs                                what the kernel says about our programs
+//! sockets ───────┬─ rounds ─▶ load                          translated at connect beside packet by packet and not at all
+//!                └─ programs                                what the kernel says about our programs
 //! iptables ──────┬─ renderer ─▶ worker (one process a size)  what a node shall do → text of rules
 //!                └─ beside ─▶ harness::apiserver             the agent and kube-proxy, in turns → rules in the kernel
 //!                                │
@@ -17,12 +19,17 @@
 mod cluster;
 mod control_plane;
 mod datapath;
+mod empty_program;
 mod figures;
 mod fill;
 mod iptables;
+mod load;
 mod process;
 mod progress;
+mod random;
 mod report;
+mod services;
+mod sockets;
 mod stats;
 mod targets;
 
@@ -57,6 +64,14 @@ enum Bench {
     /// What packets pay for Services, beside the same without any proxy and with kube-proxy.
     Datapath {
         /// Begins the random order in which the proxies take turns; printed, so that a run can be repeated.
+        #[arg(long)]
+        seed: Option<u64>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// What connections pay that get their endpoint at connect, beside connections without a Service.
+    Sockets {
+        /// Begins the random order of the measurements; printed, so that a run can be repeated.
         #[arg(long)]
         seed: Option<u64>,
         #[command(flatten)]
@@ -133,6 +148,10 @@ fn run(bench: Bench) -> Result<ExitCode> {
         Bench::Iptables { options } => options.report("iptables", report::print, iptables::run),
         Bench::ControlPlane { part, options } => options.report("control-plane", report::print, |quick| {
             control_plane::run(quick, part)
+        }),
+        Bench::Sockets { seed, options } => options.report("sockets", report::print, |quick| {
+            signals::catch()?;
+            sockets::run(quick, seed)
         }),
         Bench::Datapath { seed, options } => options.report("datapath", datapath::print, |quick| {
             signals::catch()?;

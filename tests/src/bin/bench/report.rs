@@ -30,7 +30,7 @@ fn cells(figure: &Figure) -> [String; 6] {
     [
         figure.what.clone(),
         figure.size.clone(),
-        number(figure.value),
+        with_range(figure),
         figure.p99.map(number).unwrap_or_default(),
         figure.unit.clone(),
         verdict(figure),
@@ -52,6 +52,14 @@ pub(crate) fn number(value: f64) -> String {
         _ => 2,
     };
     format!("{value:.decimals$}")
+}
+
+/// As in `0.97 (0.95–0.98)`.
+pub(crate) fn with_range(row: &Figure) -> String {
+    let range = row
+        .range
+        .map(|[lowest, highest]| format!(" ({}–{})", number(lowest), number(highest)));
+    number(row.value) + &range.unwrap_or_default()
 }
 
 /// Writes the figures as JSON.

@@ -8,27 +8,23 @@
 //! table                                      all of it, side by side
 //! ```
 
-mod empty_program;
-mod load;
 mod metric;
 mod path;
 mod programs;
-mod random;
 mod rounds;
-mod services;
 mod summary;
 mod table;
 mod twin;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::{
     figures::{Figure, Figures},
     progress::progress,
+    random::{self, Random},
 };
-use random::Random;
 use rounds::Load;
 pub(crate) use table::print;
 use twin::{Proxies, Proxy, Reference, Twin};
@@ -71,11 +67,9 @@ impl Plan {
 /// Measures everything.
 pub(crate) fn run(quick: bool, seed: Option<u64>) -> Result<Figures> {
     let plan = if quick { Plan::QUICK } else { Plan::FULL };
-    let seed = seed.map_or_else(seed_of_now, Ok)?;
+    let seed = random::seed_or_now(seed)?;
     let mut bench = Bench::set_up()?;
-    bench
-        .notes
-        .push(format!("--seed {seed} repeats the order of the measurements"));
+    bench.notes.push(random::note(seed));
     let mut random = Random(seed);
     let mut rows = Vec::new();
     for services in plan.sizes {
@@ -87,11 +81,6 @@ pub(crate) fn run(quick: bool, seed: Option<u64>) -> Result<Figures> {
         notes,
         ..Figures::of_this_machine(rows, skipped)?
     })
-}
-
-fn seed_of_now() -> Result<u64> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(now.as_secs())
 }
 
 /// Everything that stands.

@@ -1,6 +1,6 @@
 //! What is measured: ways that packets take.
 
-use super::services::Destination;
+use crate::services::Destination;
 
 /// From where to where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

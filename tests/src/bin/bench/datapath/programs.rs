@@ -13,14 +13,15 @@ use harness::netns::NetNs;
 use nix::net::if_::if_nameindex;
 
 use super::{
-    empty_program,
     path::Path,
     rounds::{self, Load},
     twin::Twin,
 };
-use crate::figures::{Bound, Figure};
+use crate::{
+    empty_program,
+    figures::{Bound, Figure},
+};
 
-const MEASURING: &str = "the kernel's measuring itself, taken off";
 /// What a packet of a connection that is open may cost at one hook.
 const ESTABLISHED: Bound = Bound::AtMost(150.0);
 
@@ -39,7 +40,7 @@ pub(super) fn measure(twin: &Twin, services: u32, slice: Duration) -> Result<Vec
             Some(Figure::new(&what, &size, f64::from(instructions), ""))
         })
         .collect();
-    rows.push(Figure::new(MEASURING, &size, measuring, "ns"));
+    rows.push(Figure::new(empty_program::MEASURING, &size, measuring, "ns"));
     for path in Path::ALL {
         for load in [Load::Requests, Load::Connections] {
             let times = of_path(twin, &node.ns, path, load, slice)?;

@@ -7,14 +7,14 @@ use harness::signals;
 
 use super::{
     Plan,
-    load::{self, Connections},
     metric::Metric,
     path::Path,
-    random::Random,
     twin::{Proxy, Twin},
 };
 use crate::{
+    load::{self, Connections},
     progress::progress,
+    random::Random,
     stats::{median, p99},
 };
 

@@ -1,7 +1,7 @@
 //! What the measurements of all rounds come to: medians, and medians of the ratios to the same round without a proxy.
 
 use super::{metric::Metric, path::Path, rounds::Sample, twin::Proxy};
-use crate::{figures::Figure, stats::median};
+use crate::figures::Figure;
 
 /// What the rows of ratios add to the name of what was measured.
 pub(super) const OF_BARE: &str = " of bare";
@@ -56,13 +56,8 @@ fn values(samples: &[Sample], proxy: Proxy) -> impl Iterator<Item = Sample> {
 }
 
 fn row(what: String, proxy: Proxy, services: u32, values: &[f64], unit: &str) -> Option<Figure> {
-    let lowest = values.iter().copied().min_by(f64::total_cmp)?;
-    let highest = values.iter().copied().max_by(f64::total_cmp)?;
-    let figure = Figure::new(&what, &services.to_string(), median(values)?, unit).of(proxy.label());
-    Some(Figure {
-        range: Some([lowest, highest]),
-        ..figure
-    })
+    let figure = Figure::of_rounds(&what, &services.to_string(), values, unit)?;
+    Some(figure.of(proxy.label()))
 }
 
 #[cfg(test)]

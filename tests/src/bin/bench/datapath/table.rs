@@ -9,8 +9,8 @@ use super::{
     twin::Proxy,
 };
 use crate::{
-    figures::{Figure, Figures},
-    report::{self, number, verdict},
+    figures::Figures,
+    report::{self, number, verdict, with_range},
 };
 
 const PROXIES: [Proxy; 4] = [Proxy::KubePortal, Proxy::Empty, Proxy::Iptables, Proxy::Nftables];
@@ -82,12 +82,4 @@ fn cells(figures: &Figures, size: &str, path: Path, metric: Metric) -> Vec<Strin
     cells.extend(ratios.map(|row| row.map(with_range).unwrap_or_default()));
     cells.push(target.unwrap_or_default());
     cells
-}
-
-/// As in `0.97 (0.95–0.98)`.
-fn with_range(row: &Figure) -> String {
-    let range = row
-        .range
-        .map(|[lowest, highest]| format!(" ({}–{})", number(lowest), number(highest)));
-    number(row.value) + &range.unwrap_or_default()
 }

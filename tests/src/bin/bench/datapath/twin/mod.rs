@@ -15,10 +15,10 @@ use harness::{
 };
 use proxy_agent::model::Family;
 
-use super::{
+use super::path::{Address, Client, Path};
+use crate::{
     load::{self, Server},
-    path::{Address, Client, Path},
-    services::{self, Destination, PODS},
+    services::{self, Destination, PATIENCE, PODS},
 };
 pub(super) use proxies::Proxies;
 pub(super) use reference::Reference;
@@ -126,7 +126,7 @@ impl Twin {
         for path in Path::ALL {
             let (ns, targets) = self.ends(self.way(path));
             let what = format!("{}: {}", self.proxy.label(), path.label());
-            wait::until(&what, proxies::PATIENCE, || {
+            wait::until(&what, PATIENCE, || {
                 if let Err(interrupted) = signals::check() {
                     return Ok(Err(interrupted));
                 }

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{Proxies, Proxy, Twin};
 use crate::{
-    datapath::services::{self, PODS},
     fill,
+    services::{self, PODS},
 };
 
 pub(in crate::datapath) struct Reference {

@@ -1,7 +1,11 @@
 //! Random orders that a seed repeats.
 
+use std::time::SystemTime;
+
+use anyhow::Result;
+
 /// Steele, Lea, Flood: `SplitMix64`.
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(super) u64);
 
 impl Random {
     const fn next(&mut self) -> u64 {
@@ -13,12 +17,27 @@ impl Random {
     }
 
     /// Puts them in a random order.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.next() % (last as u64 + 1);
             items.swap(last, usize::try_from(other).unwrap_or(last));
         }
     }
+}
+
+/// The seed that was asked for, or else another one in every second.
+pub(crate) fn seed_or_now(seed: Option<u64>) -> Result<u64> {
+    let now = || {
+        Ok(SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)?
+            .as_secs())
+    };
+    seed.map_or_else(now, Ok)
+}
+
+/// Says how to repeat a run.
+pub(crate) fn note(seed: u64) -> String {
+    format!("--seed {seed} repeats the order of the measurements")
 }
 
 #[cfg(test)]

@@ -7,20 +7,22 @@ use anyhow::{Context as _, Result};
 use aya::programs::loaded_programs;
 use harness::foreign_program::ForeignProgram;
 
+/// The row of it.
+pub(crate) const MEASURING: &str = "the kernel's measuring itself, taken off";
 /// Runs of it.
 const RUNS: u32 = 100_000;
 const PACKET: [u8; 64] = [0; 64];
 const NAME: &[u8; 16] = b"kp_bench_empty\0\0";
 
 /// Puts one at both hooks of every device of this network namespace; it stays while the links are held.
-pub(super) fn attach_everywhere() -> Result<Vec<OwnedFd>> {
+pub(crate) fn attach_everywhere() -> Result<Vec<OwnedFd>> {
     load()?
         .attach_everywhere()
         .context("cannot attach an empty program")
 }
 
 /// Nanoseconds that each run of a program seems longer than it is. The statistics must be on.
-pub(super) fn nanoseconds() -> Result<f64> {
+pub(crate) fn nanoseconds() -> Result<f64> {
     let program = load()?;
     program
         .run(&PACKET, RUNS)

@@ -2,12 +2,18 @@
 //! is in the figure and none of waking another processor.
 
 mod client;
+mod datagrams;
 mod processor;
 mod server;
 
-pub(super) use client::{Connections, connections, requests, stream};
-pub(super) use server::Server;
+use std::time::Duration;
 
+pub(crate) use client::{Connections, connections, requests, stream};
+pub(crate) use datagrams::{Echo, connects, exchanges};
+pub(crate) use server::Server;
+
+/// Nobody is that slow: the path is broken.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a request, and of its answer.
 const MESSAGE: usize = 64;
 /// The first byte of a connection that is asked for nothing but to take everything, and to say then how much it was.

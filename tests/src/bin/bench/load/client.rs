@@ -6,23 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BLOCK, MESSAGE, TAKE_ALL, processor};
+use super::{BLOCK, MESSAGE, PATIENCE, TAKE_ALL, processor};
 
-/// Nobody is that slow: the path is broken.
-const PATIENCE: Duration = Duration::from_secs(5);
 const REQUEST: [u8; MESSAGE] = [b'r'; MESSAGE];
 
 /// What opening many connections came to.
-pub(in crate::datapath) struct Connections {
+pub(crate) struct Connections {
     /// Connect, request, answer, close: so many a second.
-    pub(in crate::datapath) per_second: f64,
+    pub(crate) per_second: f64,
     /// Microseconds of each connect.
-    pub(in crate::datapath) connects: Vec<f64>,
+    pub(crate) connects: Vec<f64>,
 }
 
 /// Opens a connection, sends a request, reads the answer and closes, again and again; to each of `targets` in turn, so that the
 /// ports of those that wait for late packets do not run out.
-pub(in crate::datapath) fn connections(targets: &[SocketAddr], slice: Duration) -> io::Result<Connections> {
+pub(crate) fn connections(targets: &[SocketAddr], slice: Duration) -> io::Result<Connections> {
     processor::take()?;
     let mut connects = Vec::with_capacity(65_536);
     let mut answer = [0; MESSAGE];
@@ -46,7 +44,7 @@ pub(in crate::datapath) fn connections(targets: &[SocketAddr], slice: Duration) 
 }
 
 /// Requests and answers on one connection: so many a second.
-pub(in crate::datapath) fn requests(target: SocketAddr, slice: Duration) -> io::Result<f64> {
+pub(crate) fn requests(target: SocketAddr, slice: Duration) -> io::Result<f64> {
     processor::take()?;
     let mut stream = open(target)?;
     let mut answer = [0; MESSAGE];
@@ -61,7 +59,7 @@ pub(in crate::datapath) fn requests(target: SocketAddr, slice: Duration) -> io::
 }
 
 /// One stream: gigabits a second, until the server has all of it.
-pub(in crate::datapath) fn stream(target: SocketAddr, slice: Duration) -> io::Result<f64> {
+pub(crate) fn stream(target: SocketAddr, slice: Duration) -> io::Result<f64> {
     processor::take()?;
     let mut stream = open(target)?;
     let block = vec![TAKE_ALL; BLOCK];

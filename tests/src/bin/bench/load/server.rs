@@ -18,7 +18,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::{BLOCK, MESSAGE, TAKE_ALL, processor};
 
 /// Runs until it is dropped.
-pub(in crate::datapath) struct Server {
+pub(crate) struct Server {
     ports: Vec<Port>,
 }
 
@@ -30,30 +30,37 @@ struct Port {
 
 impl Server {
     /// Listens on all of `ports`; ready on return.
-    pub(in crate::datapath) fn start(
-        ns: &NetNs,
-        address: IpAddr,
-        ports: impl Iterator<Item = u16>,
+    pub(crate) fn start(ns: &NetNs, address: IpAddr, ports: impl Iterator<Item = u16>) -> Result<Self> {
+        let listen = |address| ns.run(|| TcpListener::bind(address));
+        Self::start_by(listen, ports.map(|port| SocketAddr::new(address, port)))
+    }
+
+    /// The same on what `listen` makes for each address.
+    pub(crate) fn start_by(
+        listen: impl Fn(SocketAddr) -> io::Result<TcpListener>,
+        addresses: impl Iterator<Item = SocketAddr>,
     ) -> Result<Self> {
-        let ports = ports.map(|port| Port::open(ns, SocketAddr::new(address, port)));
+        let open = |address| {
+            let listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
+            Ok(Port::open(listener))
+        };
         Ok(Self {
-            ports: ports.collect::<Result<_>>()?,
+            ports: addresses.map(open).collect::<Result<_>>()?,
         })
     }
 }
 
 impl Port {
-    fn open(ns: &NetNs, address: SocketAddr) -> Result<Self> {
-        let listener = ns.run(|| TcpListener::bind(address));
-        let listener = Arc::new(listener.with_context(|| format!("cannot listen on {address}"))?);
+    fn open(listener: TcpListener) -> Self {
+        let listener = Arc::new(listener);
         let is_over = Arc::new(AtomicBool::new(false));
         let (own, over) = (Arc::clone(&listener), Arc::clone(&is_over));
         let thread = thread::spawn(move || serve(&own, &over));
-        Ok(Self {
+        Self {
             listener,
             is_over,
             thread: Some(thread),
-        })
+        }
     }
 }
 
