@@ -55,6 +55,10 @@ pub async fn run(config: Run) -> Result<()> {
     let runner = Runner::new(dataplane, context, config.intervals(), metrics.clone());
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
+    if has_programs {
+        // Not a task: the end of the process does not wait for it.
+        thread::spawn(config.canaries());
+    }
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
     let (marks, marks_inbox) = watch::channel(None);
     let node_inbox = NodeInbox {

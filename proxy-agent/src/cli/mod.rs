@@ -49,7 +49,7 @@ enum Command {
 }
 
 /// Where maps and links are pinned.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Pins {
     /// Directory in a BPF file system for the maps and links that outlive the agent.
     #[arg(

@@ -6,14 +6,16 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, ArgGroup, Args, ValueEnum};
+use proxy_common::Cookie;
 
 use super::{
-    Pins, allocator,
+    Pins, allocator, check,
     config::Config,
     conntrack::ConntrackFlags,
     metrics::BindAddress,
@@ -26,6 +28,7 @@ use crate::{
         bpf::{
             Options,
             attach::TcAttach,
+            dump,
             object::{MapSizes, PinDir},
         },
         iptables,
@@ -39,6 +42,8 @@ use crate::{
 const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
 /// Programs that somebody has detached are back within five seconds, however slow the machine.
 const ATTACHED: Duration = Duration::from_secs(3);
+/// How long the first sockets may take to be caught.
+const CAUGHT: Duration = Duration::from_secs(60);
 const MASQUERADE_BIT: u32 = 14;
 const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
 
@@ -269,6 +274,25 @@ impl Run {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_bind_address.unwrap_or_default().0
+    }
+
+    /// What sees to it, once sockets of this process are caught, that those of pods are, too; it ends then, or after a minute.
+    #[must_use]
+    pub fn canaries(&self) -> impl FnOnce() + Send + 'static {
+        let (pins, root) = (self.pins.clone(), self.cgroup_root.clone());
+        move || {
+            let is_caught = || dump::settings(&pins.dir()).is_ok_and(|known| known.netns() != Cookie::NONE);
+            let started = Instant::now();
+            while !is_caught() {
+                if started.elapsed() > CAUGHT {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(500));
+            }
+            for finding in check::pods(&pins, root.as_deref()) {
+                tracing::warn!("sockets of pods: {finding}");
+            }
+        }
     }
 
     /// The mark that packets carry where they need one to be forwarded: one bit.

@@ -22,6 +22,11 @@ use crate::{
     explain::explain,
 };
 
+/// So many cgroups and network namespaces are looked at.
+const SAMPLE: usize = 8;
+/// At the start of an agent, which has other things to do.
+const FEW: usize = 2;
+
 /// Flags of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
@@ -81,12 +86,25 @@ impl Check {
     fn of_sockets(&self, root: &CgroupRoot) -> Result<Vec<Finding>> {
         let mut findings = cgroups::findings(root, &links(&self.pins.dir())?);
         findings.push(canaries::own(&self.pins));
-        let cgroups = those_or(&self.only_cgroup, || places::cgroups(root.path()));
+        let cgroups = those_or(&self.only_cgroup, || places::cgroups(root.path(), SAMPLE));
         findings.push(canaries::in_cgroups(&self.pins, cgroups));
-        let netns = those_or(&self.only_netns, places::netns);
+        let netns = those_or(&self.only_netns, || places::netns(SAMPLE));
         findings.push(canaries::in_netns(&self.pins, netns));
         Ok(findings)
     }
+}
+
+/// Whether sockets of pods are caught, for an agent that has just attached its programs: what is not as it should be.
+pub(crate) fn pods(pins: &Pins, cgroup_root: Option<&Path>) -> Vec<String> {
+    let Ok(root) = CgroupRoot::find(cgroup_root) else {
+        return Vec::new();
+    };
+    let findings = [
+        canaries::in_cgroups(pins, places::cgroups(root.path(), FEW)),
+        canaries::in_netns(pins, places::netns(FEW)),
+    ];
+    let bad = findings.iter().filter(|finding| finding.state != State::Ok);
+    bad.map(ToString::to_string).collect()
 }
 
 fn those_or(given: &[PathBuf], found: impl FnOnce() -> Vec<PathBuf>) -> Vec<PathBuf> {

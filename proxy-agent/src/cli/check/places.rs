@@ -7,22 +7,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// So many of each kind are looked at.
-const MOST: usize = 8;
-
 /// Cgroups below `root` that have processes, a sample of them.
-pub(super) fn cgroups(root: &Path) -> Vec<PathBuf> {
+pub(super) fn cgroups(root: &Path, most: usize) -> Vec<PathBuf> {
     let mut inhabited = below(root);
     inhabited.retain(|cgroup| is_inhabited(cgroup) && !is_frozen(cgroup));
-    sample(inhabited, MOST)
+    sample(inhabited, most)
 }
 
 /// Network namespaces but for that of this process, a sample of them: those with a name and those of processes.
-pub(super) fn netns() -> Vec<PathBuf> {
+pub(super) fn netns(most: usize) -> Vec<PathBuf> {
     let named = entries(Path::new("/run/netns"));
     let processes = entries(Path::new("/proc")).into_iter();
     let of_processes = processes.map(|process| process.join("ns/net"));
-    sample(others(named.into_iter().chain(of_processes)), MOST)
+    sample(others(named.into_iter().chain(of_processes)), most)
 }
 
 /// All cgroups below this one, in order.
@@ -110,7 +107,10 @@ mod tests {
         file(&at("kubepods/pod2"), "cgroup.threads", "8\n");
         file(&at("paused"), "cgroup.procs", "9\n");
         file(&at("paused"), "cgroup.events", "populated 1\nfrozen 1\n");
-        assert_eq!(cgroups(root.path()), [at("kubepods/pod1/a"), at("kubepods/pod2")]);
+        assert_eq!(
+            cgroups(root.path(), 8),
+            [at("kubepods/pod1/a"), at("kubepods/pod2")]
+        );
     }
 
     #[test]

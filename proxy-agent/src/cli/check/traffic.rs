@@ -43,14 +43,31 @@ fn node(settings: &Settings) -> Finding {
 }
 
 fn pods_tcp(settings: &Settings) -> Finding {
-    let how = if is_at_connect(settings, SocketRules::PODS) {
-        "at connect; packet by packet what is masqueraded, let in by its source, or served by nobody"
-    } else if settings.netns() == Cookie::NONE {
-        "packet by packet, because sockets are not caught"
-    } else {
-        "packet by packet, by --socket-lb host, or auto with a service mesh that has to see Services' addresses: the agent's log says which"
-    };
-    Finding::ok(PODS_TCP, how)
+    if settings.netns() == Cookie::NONE {
+        return Finding::ok(PODS_TCP, "packet by packet, because sockets are not caught");
+    }
+    let why = reason(settings.sockets());
+    if is_at_connect(settings, SocketRules::PODS) {
+        let but = "packet by packet what is masqueraded, let in by its source, or served by nobody";
+        return Finding::ok(PODS_TCP, format!("at connect ({why}); {but}"));
+    }
+    Finding::ok(PODS_TCP, format!("packet by packet ({why})"))
+}
+
+fn reason(rules: SocketRules) -> String {
+    let meshes = [
+        (SocketRules::ISTIO, "Istio"),
+        (SocketRules::LINKERD, "Linkerd"),
+        (SocketRules::KUMA, "Kuma"),
+        (SocketRules::CONSUL, "Consul"),
+    ];
+    let mesh = meshes.into_iter().find(|(bit, _)| rules.has(*bit));
+    match mesh {
+        Some((_, mesh)) => format!("{mesh} is installed, which has to see Services' addresses"),
+        None if !rules.has(SocketRules::AUTO) => "by --socket-lb".to_owned(),
+        None if rules.has(SocketRules::PODS) => "no service mesh is installed".to_owned(),
+        None => "it is not known yet whether a service mesh is installed".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -82,9 +99,28 @@ mod tests {
     }
 
     #[test]
-    fn why_pods_are_left_to_devices_is_told_as_far_as_the_maps_know() {
-        let host = lines(&settings(7, SocketRules::NODE));
-        assert!(host[1].contains("the agent's log says which"), "{host:?}");
+    fn why_pods_are_at_connect_or_left_to_devices_is_told() {
+        let told = |rules: SocketRules| lines(&settings(7, SocketRules::NODE.with(rules))).swap_remove(1);
+        let auto = SocketRules::AUTO;
+        for (rules, expected) in [
+            (SocketRules::NONE, "packet by packet (by --socket-lb)"),
+            (SocketRules::PODS, "at connect (by --socket-lb)"),
+            (auto, "packet by packet (it is not known yet"),
+            (
+                auto.with(SocketRules::PODS),
+                "at connect (no service mesh is installed)",
+            ),
+            (
+                auto.with(SocketRules::ISTIO),
+                "packet by packet (Istio is installed",
+            ),
+            (auto.with(SocketRules::LINKERD), "packet by packet (Linkerd is"),
+            (auto.with(SocketRules::KUMA), "packet by packet (Kuma is"),
+            (auto.with(SocketRules::CONSUL), "packet by packet (Consul is"),
+        ] {
+            let line = told(rules);
+            assert!(line.contains(expected), "{line}");
+        }
         let blind = lines(&settings(0, SocketRules::NODE.with(SocketRules::PODS)));
         assert!(blind[1].contains("because sockets are not caught"), "{blind:?}");
     }
