@@ -214,7 +214,7 @@ fn a_root_that_is_nested_in_the_hierarchy_is_told_by_path() {
 #[test]
 fn programs_of_others_at_the_same_hooks_are_warned_of_by_name() {
     let world = world(&[]);
-    // Those of the other node are others' here: they are attached below this one's root, too, once both agents share it.
+    // To this node's agent those of the other node are others'.
     let report = check(
         &world,
         cgroup(&world, 0),
