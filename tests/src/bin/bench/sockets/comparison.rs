@@ -33,9 +33,9 @@ const OF_NO_SERVICE: Option<Bound> = Some(Bound::AtLeast(0.98));
 /// In nanoseconds.
 const OF_NO_SERVICE_MORE: Option<Bound> = Some(Bound::AtMost(1000.0));
 
-/// Ratios may move by this between the smallest and the largest cluster: twice what their medians differ by from one run to the next.
+/// What may be left of a ratio in the largest cluster, of that in the smallest.
 const FLAT: Bound = Bound::AtLeast(0.98);
-/// In nanoseconds.
+/// By how many nanoseconds a difference may grow.
 const FLAT_MORE: Bound = Bound::AtMost(250.0);
 
 impl Comparison {

@@ -22,8 +22,7 @@ use crate::{
 
 /// What the names of all of them begin with.
 const PREFIX: &str = "socket_";
-/// A run in the largest cluster may take so much longer than one in the smallest: the table of frontends no longer fits into the
-/// processor's cache.
+/// How often as long a run may take in the largest cluster as in the smallest, whose frontends the processor's cache holds.
 pub(super) const FLAT: Bound = Bound::AtMost(1.5);
 
 /// Which programs are measured how.

@@ -29,7 +29,7 @@ use crate::{
     services::{self, Destination, PODS},
 };
 
-/// What [`Stage::pins`] and [`Stage::translated`] are asked for.
+/// The node whose agent translates all sockets.
 pub(super) const AT_CONNECT: usize = 0;
 
 /// Everything that stands.
@@ -88,13 +88,12 @@ impl Stage {
 
     /// What a client of `way` asks for.
     pub(super) fn targets(&self, way: Way) -> Vec<SocketAddr> {
-        let (destination, pod) = match way.client {
-            Client::PodOfPackets => (
-                Destination::Remote,
-                server_pod(&self.topology, Destination::Remote),
-            ),
-            _ => (Destination::Local, server_pod(&self.topology, Destination::Local)),
+        let destination = if way.client == Client::PodOfPackets {
+            Destination::Remote
+        } else {
+            Destination::Local
         };
+        let pod = server_pod(&self.topology, destination);
         let target = |index| match way.address {
             Address::ClusterIp => SocketAddr::new(services::cluster_ip(index), 80),
             Address::Endpoint => pod.at(Family::V4, services::direct_port(index)),
