@@ -36,15 +36,18 @@ fn cgroup(world: &World, node: usize) -> &Path {
     world.topology.nodes[node].host.ns.cgroup().unwrap().path()
 }
 
-/// On the first node, about its own pods and the sockets of `cgroup`.
-fn check(world: &World, cgroup: &Path, flags: &[&str]) -> Report {
+/// On the first node, about its own pods and the sockets of `cgroup`, or of those below the root.
+fn check<'a>(world: &World, cgroup: impl Into<Option<&'a Path>>, flags: &[&str]) -> Report {
+    let cgroup = cgroup.into();
     let root = self::cgroup(world, 0).to_str().unwrap();
     let netns = world.topology.nodes[0]
         .pods
         .iter()
         .map(|pod| format!("/run/netns/{}", pod.ns.name()));
     let mut command = world.agents[0].command(&["check"]);
-    command.arg("--only-cgroup").arg(cgroup);
+    if let Some(cgroup) = cgroup {
+        command.arg("--only-cgroup").arg(cgroup);
+    }
     for netns in netns {
         command.arg("--only-netns").arg(netns);
     }
@@ -202,13 +205,20 @@ fn a_root_that_is_nested_in_the_hierarchy_is_told_by_path() {
     let world = world(&[]);
     let nested = cgroup(&world, 0);
     let domain = nested.parent().unwrap().to_str().unwrap();
-    let report = check(&world, nested, &["--cgroup-root", domain]);
+    let report = check(&world, None, &["--cgroup-root", domain]);
     assert!(!report.is_well);
     let expected = format!(
         "failed  links: attached to {}, not to {domain}; mount the host's",
         nested.display()
     );
     assert!(report.line("links").starts_with(&expected), "{}", report.text);
+    // Whichever cgroups of this process are looked at: at most one of them is the node's.
+    let deaf = format!("failed  sockets in cgroups: not caught in {domain}/");
+    assert!(
+        report.line("sockets in cgroups").starts_with(&deaf),
+        "{}",
+        report.text
+    );
 }
 
 #[test]
