@@ -88,7 +88,7 @@ pub fn getpeername6(ctx: &SockAddrContext) -> i32 {
 /// A socket is closed.
 #[inline(always)]
 pub fn release(ctx: &SockContext) -> i32 {
-    releasing::forget(ctx);
+    releasing::closed(ctx);
     ALLOW
 }
 

@@ -8,7 +8,9 @@ use super::{
     ask::{Asker, Reply},
     canary,
     place::Place,
-    protocol, socket,
+    protocol,
+    release::forget,
+    socket,
 };
 use crate::{Family, count};
 
@@ -34,7 +36,7 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
         }
         Reply::Pass => {
             // It may have been connected before.
-            let _ = P::Family::sockets(protocol).remove(socket);
+            forget::<P::Family>(protocol, socket);
             Ruling::Allow
         }
     }

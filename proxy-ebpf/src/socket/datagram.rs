@@ -25,7 +25,11 @@ pub(crate) fn send<P: Place>(ctx: &SockAddrContext) -> Ruling {
     let (socket, asked) = (socket(ctx), P::peer(ctx));
     let Some(found) = asker.frontend::<P::Family>(asked, UDP) else {
         // It may be an endpoint that has answered for a frontend: from now on it answers for itself.
-        let _ = P::Family::datagrams().remove(PeerKey::endpoint(socket, asked));
+        let back = PeerKey::endpoint(socket, asked);
+        // SAFETY: only tested for presence.
+        if unsafe { P::Family::datagrams().get(back) }.is_some() {
+            let _ = P::Family::datagrams().remove(back);
+        }
         return Ruling::Allow;
     };
     let list = found.frontend.list_for(asker.is_internal::<P::Family>());

@@ -1,7 +1,7 @@
 //! A socket is closed: nothing of it stays.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_socket_cookie, programs::SockContext};
-use proxy_common::{ASKED, Cookie, PeerKey, UDP};
+use proxy_common::{ASKED, Cookie, PeerKey, TCP, UDP};
 
 use crate::{Family, V4, V6};
 
@@ -10,7 +10,7 @@ const AF_INET6: u32 = 10;
 
 /// Forgets it.
 #[inline(always)]
-pub(crate) fn forget(ctx: &SockContext) {
+pub(crate) fn closed(ctx: &SockContext) {
     // SAFETY: the context is the kernel's, valid while the program runs.
     let (cookie, family, protocol) = unsafe {
         (
@@ -29,10 +29,20 @@ pub(crate) fn forget(ctx: &SockContext) {
 #[inline(always)]
 fn forget_of<F: Family>(socket: Cookie, is_udp: bool) {
     if is_udp {
-        let _ = F::udp_sockets().remove(socket);
+        forget::<F>(UDP, socket);
         forget_datagrams::<F>(socket);
     } else {
-        let _ = F::tcp_sockets().remove(socket);
+        forget::<F>(TCP, socket);
+    }
+}
+
+/// Forgets whom a socket is connected to. Most are not known, and to look takes no lock.
+#[inline(always)]
+pub(super) fn forget<F: Family>(protocol: u8, socket: Cookie) {
+    let sockets = F::sockets(protocol);
+    // SAFETY: only tested for presence.
+    if unsafe { sockets.get(socket) }.is_some() {
+        let _ = sockets.remove(socket);
     }
 }
 

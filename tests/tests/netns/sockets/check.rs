@@ -126,7 +126,7 @@ fn programs_find_in_json_what_people_find_in_lines() {
         of("pods' TCP")["finding"]
             .as_str()
             .unwrap()
-            .starts_with("packet by packet, by --socket-lb host")
+            .starts_with("packet by packet (by --socket-lb)")
     );
 }
 
