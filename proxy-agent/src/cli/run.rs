@@ -277,7 +277,6 @@ impl Run {
     }
 
     /// What sees to it, once sockets of this process are caught, that those of pods are, too; it ends then, or after a minute.
-    #[must_use]
     pub fn canaries(&self) -> impl FnOnce() + Send + 'static {
         let (pins, root) = (self.pins.clone(), self.cgroup_root.clone());
         move || {

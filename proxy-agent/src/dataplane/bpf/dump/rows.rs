@@ -251,6 +251,23 @@ impl Row for CounterRow {
     }
 }
 
+impl Row for SocketRow {
+    const HEADER: &'static [&'static str] =
+        &["service", "protocol", "socket", "connected", "asked", "endpoint"];
+
+    fn cells(&self) -> Vec<String> {
+        let connected = if self.connected { "yes" } else { "no" };
+        vec![
+            self.service.clone(),
+            self.protocol.to_string(),
+            format!("sk:{:x}", self.socket),
+            connected.to_owned(),
+            self.asked.clone(),
+            self.endpoint.clone(),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,22 +283,5 @@ mod tests {
         };
         assert_eq!(row.cells()[3], "12.05 %");
         assert_eq!(serde_json::to_value(&row).unwrap()["share"], 12.05);
-    }
-}
-
-impl Row for SocketRow {
-    const HEADER: &'static [&'static str] =
-        &["service", "protocol", "socket", "connected", "asked", "endpoint"];
-
-    fn cells(&self) -> Vec<String> {
-        let connected = if self.connected { "yes" } else { "no" };
-        vec![
-            self.service.clone(),
-            self.protocol.to_string(),
-            format!("sk:{:x}", self.socket),
-            connected.to_owned(),
-            self.asked.clone(),
-            self.endpoint.clone(),
-        ]
     }
 }
