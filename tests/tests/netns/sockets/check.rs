@@ -224,24 +224,16 @@ fn a_root_that_is_nested_in_the_hierarchy_is_told_by_path() {
 #[test]
 fn programs_of_others_at_the_same_hooks_are_warned_of_by_name() {
     let world = world(&[]);
-    // To this node's agent those of the other node are others'.
-    let report = check(
-        &world,
-        cgroup(&world, 0),
-        &["--cgroup-root", cgroup(&world, 1).to_str().unwrap()],
-    );
-    assert!(
-        report
-            .line("others' programs")
-            .starts_with("warning others' programs: at the same hooks of"),
-        "{}",
-        report.text
-    );
-    assert!(
-        report.line("others' programs").contains("socket_connect4 (id"),
-        "{}",
-        report.text
-    );
+    // To this node's agent those of the other node are others'; that one attaches its programs in its own time.
+    let root = cgroup(&world, 1).to_str().unwrap();
+    wait::until("others' programs", READY, || {
+        let report = check(&world, cgroup(&world, 0), &["--cgroup-root", root]);
+        let line = report.line("others' programs");
+        let warns = line.starts_with("warning others' programs: at the same hooks of");
+        ensure!(warns && line.contains("socket_connect4 (id"), "{}", report.text);
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]
