@@ -40,6 +40,7 @@ pub async fn run(config: Run) -> Result<()> {
     // While the kernel verifies the programs, the objects come.
     let source = tokio::spawn(source.run(context.name.clone(), metrics.clone(), source_events));
     let (mode, bpf, rules) = (config.mode(), Options::from(&config), config.iptables());
+    let caught = bpf.caught.subscribe();
     let conntrack = config.conntrack();
     // Before the rules, which depend on what conntrack takes for INVALID.
     task::spawn_blocking(move || conntrack_settings::apply(&conntrack)).await?;
@@ -55,10 +56,7 @@ pub async fn run(config: Run) -> Result<()> {
     let runner = Runner::new(dataplane, context, config.intervals(), metrics.clone());
     let sync = supervised("sync", move || runner.run(&inbox))?;
 
-    if has_programs {
-        // Not a task: the end of the process does not wait for it.
-        thread::spawn(config.canaries());
-    }
+    tokio::spawn(config.canaries(caught));
     let (facts, facts_inbox) = watch::channel(NodeFacts::default());
     let (marks, marks_inbox) = watch::channel(None);
     let node_inbox = NodeInbox {

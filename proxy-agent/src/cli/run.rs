@@ -6,13 +6,12 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, ArgGroup, Args, ValueEnum};
-use proxy_common::Cookie;
+use tokio::sync::watch;
 
 use super::{
     Pins, allocator, check,
@@ -28,8 +27,8 @@ use crate::{
         bpf::{
             Options,
             attach::TcAttach,
-            dump,
             object::{MapSizes, PinDir},
+            sockets::CgroupRoot,
         },
         iptables,
     },
@@ -42,8 +41,6 @@ use crate::{
 const MIN_SYNC_PERIOD: Duration = Duration::from_millis(50);
 /// Programs that somebody has detached are back within five seconds, however slow the machine.
 const ATTACHED: Duration = Duration::from_secs(3);
-/// How long the first sockets may take to be caught.
-const CAUGHT: Duration = Duration::from_secs(60);
 const MASQUERADE_BIT: u32 = 14;
 const SYNC_PERIOD: Duration = Duration::from_secs(5 * 60);
 
@@ -276,22 +273,12 @@ impl Run {
         self.metrics_bind_address.unwrap_or_default().0
     }
 
-    /// What sees to it, once sockets of this process are caught, that those of pods are, too; it ends then, or after a minute.
-    pub fn canaries(&self) -> impl FnOnce() + Send + 'static {
-        let (pins, root) = (self.pins.clone(), self.cgroup_root.clone());
-        move || {
-            let is_caught = || dump::settings(&pins.dir()).is_ok_and(|known| known.netns() != Cookie::NONE);
-            let started = Instant::now();
-            while !is_caught() {
-                if started.elapsed() > CAUGHT {
-                    return;
-                }
-                thread::sleep(Duration::from_millis(500));
-            }
-            for finding in check::pods(&pins, root.as_deref()) {
-                tracing::warn!("sockets of pods: {finding}");
-            }
-        }
+    /// Whenever sockets of this process have begun to be caught, looks at whether those of pods are, too.
+    pub fn canaries(
+        &self,
+        caught: watch::Receiver<Option<CgroupRoot>>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        check::follow(self.pins.clone(), caught)
     }
 
     /// The mark that packets carry where they need one to be forwarded: one bit.
@@ -350,6 +337,7 @@ impl From<&Run> for Options {
                 flows: run.flow_table_size.unwrap_or_else(default_flow_table_size),
             },
             node_ports: run.service_node_port_range.clone(),
+            caught: watch::Sender::default(),
         }
     }
 }

@@ -57,7 +57,9 @@ impl RulesAfterPrograms {
         // Not with every change: all flows are looked at.
         if Instant::now() >= *due {
             *due = Instant::now() + LOOK;
-            drain.end_misled(desired);
+            if let Err(error) = drain.end_misled(desired) {
+                tracing::warn!("{}", explain(&error));
+            }
             match drain.look() {
                 Ok(left) if left.is_none() => self.finish(),
                 Ok(_) => {}

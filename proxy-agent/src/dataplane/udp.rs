@@ -48,6 +48,14 @@ impl Wanted {
         wanted
     }
 
+    pub(super) fn has_address(&self, address: SocketAddr) -> bool {
+        self.addresses.contains_key(&address)
+    }
+
+    pub(super) fn has_node_port(&self, port: u16) -> bool {
+        self.node_ports.contains_key(&port)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.node_ports.is_empty()
     }

@@ -1,6 +1,9 @@
-//! Ending sockets, by sock_diag(7). In the network namespace of the thread that asks.
+//! UDP sockets as the kernel lists and ends them, by sock_diag(7). In the network namespace of the thread that asks.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use nix::libc::{AF_INET, AF_INET6, IPPROTO_UDP};
 use rtnetlink::{
@@ -20,41 +23,75 @@ const ID: usize = 48;
 /// What stands before it in an answer.
 const BEFORE_ID: usize = 4;
 
-/// Ends the connected UDP sockets of these numbers (`SO_COOKIE`): whoever waits for one gets `ECONNABORTED`. Tells how many there were.
-///
-/// # Errors
-/// When the kernel lists no sockets, or does not end one that is there.
-pub(crate) fn end_udp(numbers: &BTreeSet<u64>) -> io::Result<usize> {
-    let mut ended = 0;
-    if numbers.is_empty() {
-        return Ok(ended);
-    }
-    let netlink = Netlink::open(NETLINK_SOCK_DIAG)?;
-    for family in [AF_INET, AF_INET6] {
-        for id in ids(&netlink, family, numbers)? {
-            match netlink.ask(SOCK_DESTROY, NLM_F_ACK, &request(family, &id), |_| {}) {
-                Ok(()) => ended += 1,
-                // It has been closed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(ended)
+/// A connected UDP socket.
+#[derive(Clone, Debug)]
+pub(crate) struct UdpSocket {
+    /// `SO_COOKIE`.
+    pub(crate) number: u64,
+    /// IPv4-mapped addresses are IPv4 ones here.
+    pub(crate) source: SocketAddr,
+    /// Likewise.
+    pub(crate) peer: SocketAddr,
+    family: i32,
+    id: [u8; ID],
 }
 
-fn ids(netlink: &Netlink, family: i32, numbers: &BTreeSet<u64>) -> io::Result<Vec<[u8; ID]>> {
-    let mut found = Vec::new();
-    netlink.ask(
-        SOCK_DIAG_BY_FAMILY,
-        NLM_F_DUMP,
-        &request(family, &[0; ID]),
-        |answer| {
-            let id = answer.get(BEFORE_ID..).and_then(<[u8]>::first_chunk::<ID>);
-            found.extend(id.filter(|id| numbers.contains(&number(id))));
-        },
-    )?;
-    Ok(found)
+/// Lists and ends them.
+pub(crate) struct SockDiag(Netlink);
+
+impl SockDiag {
+    pub(crate) fn open() -> io::Result<Self> {
+        Netlink::open(NETLINK_SOCK_DIAG).map(Self)
+    }
+
+    /// Those of both families.
+    pub(crate) fn connected_udp(&self) -> io::Result<Vec<UdpSocket>> {
+        let mut found = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            let all = request(family, &[0; ID]);
+            self.0.ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &all, |answer| {
+                let id = answer.get(BEFORE_ID..).and_then(<[u8]>::first_chunk::<ID>);
+                found.extend(id.map(|id| UdpSocket::new(family, *id)));
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Whoever waits for it gets `ECONNABORTED`. Tells whether it was there.
+    ///
+    /// # Errors
+    /// When the kernel does not end one that is there.
+    pub(crate) fn end(&self, socket: &UdpSocket) -> io::Result<bool> {
+        let one = request(socket.family, &socket.id);
+        match self.0.ask(SOCK_DESTROY, NLM_F_ACK, &one, |_| {}) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl UdpSocket {
+    fn new(family: i32, id: [u8; ID]) -> Self {
+        let part = |from: usize| id[from..].first_chunk().copied().unwrap_or_default();
+        let port = |from: usize| u16::from_be_bytes([id[from], id[from + 1]]);
+        let end = |address: usize, at: usize| SocketAddr::new(ip(family, part(address)), port(at));
+        Self {
+            number: number(&id),
+            source: end(4, 0),
+            peer: end(20, 2),
+            family,
+            id,
+        }
+    }
+}
+
+fn ip(family: i32, bytes: [u8; 16]) -> IpAddr {
+    let [a, b, c, d, ..] = bytes;
+    match family {
+        AF_INET => [a, b, c, d].into(),
+        _ => Ipv6Addr::from(bytes).to_canonical(),
+    }
 }
 
 /// `struct inet_diag_req_v2`.
@@ -73,30 +110,45 @@ fn number(id: &[u8; ID]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, net::UdpSocket, process::Command};
+    use std::{net::UdpSocket, process::Command};
 
     use socket2::SockRef;
 
-    use super::end_udp;
+    use super::SockDiag;
     use crate::node::netns_tests::in_own_namespace;
 
-    fn connected() -> (UdpSocket, u64) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect("127.0.0.1:9").unwrap();
-        let number = SockRef::from(&socket).cookie().unwrap();
-        (socket, number)
+    fn connected(source: &str, peer: &str) -> UdpSocket {
+        let socket = UdpSocket::bind(source).unwrap();
+        socket.connect(peer).unwrap();
+        socket
     }
 
     #[test]
-    fn one_that_is_named_is_ended_and_no_other() {
-        in_own_namespace("one_that_is_named_is_ended_and_no_other", |_| {
+    fn connected_sockets_are_listed_by_number_and_ends_and_the_one_that_is_named_is_ended() {
+        in_own_namespace("connected_sockets_are_listed", |_| {
             let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
             assert!(up.unwrap().success());
-            let ((one, number), (other, _)) = (connected(), connected());
-            assert_eq!(end_udp(&BTreeSet::from([number])).unwrap(), 1);
-            assert!(one.peer_addr().is_err());
-            assert!(other.peer_addr().is_ok());
-            assert_eq!(end_udp(&BTreeSet::from([number])).unwrap(), 0);
+            for (source, peer, shown) in [
+                ("127.0.0.1:0", "127.0.0.1:9", "127.0.0.1:9"),
+                ("[::1]:0", "[::1]:9", "[::1]:9"),
+                ("[::]:0", "[::ffff:127.0.0.1]:9", "127.0.0.1:9"),
+            ] {
+                let [one, other] = [connected(source, peer), connected(source, peer)];
+                let _unconnected = UdpSocket::bind(source).unwrap();
+                let diag = SockDiag::open().unwrap();
+                let found = diag.connected_udp().unwrap();
+                assert_eq!(found.len(), 2, "{found:?}");
+                let number = SockRef::from(&one).cookie().unwrap();
+                let known = found.iter().find(|socket| socket.number == number).unwrap();
+                assert_eq!(known.peer, shown.parse().unwrap());
+                assert_eq!(known.source.port(), one.local_addr().unwrap().port());
+                assert_eq!(known.source.ip(), known.peer.ip());
+
+                assert!(diag.end(known).unwrap());
+                assert!(one.peer_addr().is_err());
+                assert!(other.peer_addr().is_ok());
+                assert!(!diag.end(known).unwrap());
+            }
         });
     }
 }

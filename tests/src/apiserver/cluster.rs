@@ -37,7 +37,21 @@ impl Cluster {
     ///
     /// As [`Topology::build`], [`Scratch::create`], [`ApiServer::start`] and [`Agent::start`].
     pub fn start(binaries: &Binaries) -> Result<Self> {
+        Self::on(Topology::build()?, binaries)
+    }
+
+    /// As [`start`](Self::start), with programs that see the sockets of `node1` and its pods, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start) and [`Node::join_cgroup`](crate::topology::Node::join_cgroup).
+    pub fn start_with_sockets(binaries: &Binaries) -> Result<Self> {
         let topology = Topology::build()?;
+        topology.nodes[0].join_cgroup()?;
+        Self::on(topology, binaries)
+    }
+
+    fn on(topology: Topology, binaries: &Binaries) -> Result<Self> {
         let scratch = Scratch::create()?;
         let [one, two] = &topology.nodes;
         let server = ApiServer::start(binaries, &two.host, scratch.path())?;

@@ -1,16 +1,30 @@
 //! A service mesh is installed and removed while the agent runs.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use harness::{
-    apiserver::{Cluster, find},
+    apiserver::{
+        Cluster, find,
+        objects::{endpoints, service, slice},
+    },
+    traffic::{Client, Conversation, Role, Server},
     wait,
+};
+use proxy_agent::{
+    dataplane::bpf::{dump, object::PinDir},
+    model::{Family, Protocol},
 };
 use serde_json::{Value, json};
 
 const NO_MESH: &str = "no service mesh is installed: pods' TCP connections are translated at connect";
 const MESH: &str = "Istio is installed (its API group networking.istio.io is served): pods' connections are translated packet by packet";
+
+const NAMESPACE: &str = "default";
+const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 12, 1)), 80);
 
 /// The agent asks once a minute, and the API server takes a moment to serve what is defined.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -20,13 +34,61 @@ fn the_agent_sees_a_mesh_that_is_installed_or_removed_while_it_runs() {
     let Some(binaries) = find("the_agent_sees_a_mesh_that_is_installed_or_removed_while_it_runs") else {
         return;
     };
-    let cluster = Cluster::start(&binaries).unwrap();
+    let cluster = Cluster::start_with_sockets(&binaries).unwrap();
     let admin = cluster.server.admin();
+    let _server = serve(&cluster).unwrap();
+    let mut pod = conversation(&cluster).unwrap();
     wait_for_decisions(&cluster, &[NO_MESH]).unwrap();
+    wait_for_sockets(&cluster, 1).unwrap();
     admin.apply(&definition()).unwrap();
     wait_for_decisions(&cluster, &[NO_MESH, MESH]).unwrap();
+    wait_for_sockets(&cluster, 0).unwrap();
     admin.delete(&definition()).unwrap();
     wait_for_decisions(&cluster, &[NO_MESH, MESH, NO_MESH]).unwrap();
+    wait_for_sockets(&cluster, 1).unwrap();
+    pod.ask("again").unwrap();
+}
+
+/// A Service whose endpoint is on the other node.
+fn serve(cluster: &Cluster) -> Result<Server> {
+    let (admin, pod) = (cluster.server.admin(), &cluster.topology.nodes[1].pods[0]);
+    let address = pod.at(Family::V4, 8080);
+    let server = Server::start(&pod.ns, &pod.name, Role::WhoAmI, Protocol::Tcp, address)?;
+    let spec = json!({"clusterIP": VIP.ip(), "ports": [{"port": VIP.port()}]});
+    admin.apply(&service(NAMESPACE, "web", &spec))?;
+    let endpoints = endpoints(&[&address.ip().to_string()]);
+    admin.apply(&slice(
+        NAMESPACE,
+        "web-1",
+        "web",
+        &json!([{"port": 8080}]),
+        &endpoints,
+    ))?;
+    cluster.expect(NAMESPACE, &[&format!("web ClusterIP {VIP}/TCP > {address}")])?;
+    Ok(server)
+}
+
+/// Of a pod with the Service, which has been answered.
+fn conversation(cluster: &Cluster) -> Result<Conversation> {
+    let mut conversation = Client::new(&cluster.topology.nodes[0].pods[2].ns).talk(Protocol::Tcp, VIP)?;
+    conversation.ask("who")?;
+    Ok(conversation)
+}
+
+/// Waits until one more connection is translated at connect, or none more, by which packets are.
+fn wait_for_sockets(cluster: &Cluster, expected: usize) -> Result<()> {
+    let pins = PinDir::new(cluster.agent.pin_root());
+    let translated = || -> Result<usize> {
+        let rows = dump::sockets(&pins)?;
+        Ok(rows.iter().filter(|row| row.asked == VIP.to_string()).count())
+    };
+    wait::until("connections at connect", PATIENCE, || {
+        let before = translated()?;
+        let _conversation = conversation(cluster)?;
+        let more = translated()? - before;
+        ensure!(more == expected, "{more} more");
+        Ok(())
+    })
 }
 
 /// Waits until the agent has logged exactly these, after it did not know at first.

@@ -14,12 +14,13 @@ use harness::{
 };
 use proxy_agent::model::{Family, Protocol};
 
-const VARIANTS: [Variant; 4] = [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
-const DRAINING: &str = "serve their connections until those have ended";
+pub(crate) const VARIANTS: [Variant; 4] =
+    [crate::IPV4_TCP, crate::IPV4_UDP, crate::IPV6_TCP, crate::IPV6_UDP];
+pub(crate) const DRAINING: &str = "serve their connections until those have ended";
 const TAKEN: &str = "UDP flows of netfilter are ours now";
 /// A closed connection counts for some seconds more, and it is looked every five.
 const PATIENCE: Duration = Duration::from_secs(30);
-const RULES: [&str; 2] = ["--mode", "iptables"];
+pub(crate) const RULES: [&str; 2] = ["--mode", "iptables"];
 
 /// Of each kind: a TCP Service is asked five times as often.
 const fn many(protocol: Protocol) -> usize {
@@ -80,32 +81,32 @@ impl<'w> Scene<'w> {
             ),
         ]
     }
+}
 
-    /// Ends both agents and starts them otherwise; until each has said so.
-    fn restart_until(&self, flags: &[&str], said: &str) {
-        for agent in &self.world.agents {
-            let before = agent.log().matches(said).count();
-            agent.restart_with(flags).unwrap();
-            wait::until(said, READY, || {
-                ensure!(agent.log().matches(said).count() > before, "{}", agent.log_tail());
-                Ok(())
-            })
-            .unwrap();
-        }
+/// Ends both agents and starts them otherwise; until each has said so.
+pub(crate) fn restart_until(world: &World, flags: &[&str], said: &str) {
+    for agent in &world.agents {
+        let before = agent.log().matches(said).count();
+        agent.restart_with(flags).unwrap();
+        wait::until(said, READY, || {
+            ensure!(agent.log().matches(said).count() > before, "{}", agent.log_tail());
+            Ok(())
+        })
+        .unwrap();
     }
+}
 
-    /// Whether any rule of a Service is left on either node.
-    fn has_rules(&self) -> bool {
-        let nodes = self.world.topology.nodes.iter();
-        nodes
-            .flat_map(|node| Family::ALL.map(|family| (node, family)))
-            .any(|(node, family)| {
-                Iptables::Nft
-                    .save(&node.host.ns, family)
-                    .unwrap()
-                    .contains("KUBE-SERVICES")
-            })
-    }
+/// Whether any rule of a Service is left on either node.
+pub(crate) fn has_rules(world: &World) -> bool {
+    let nodes = world.topology.nodes.iter();
+    nodes
+        .flat_map(|node| Family::ALL.map(|family| (node, family)))
+        .any(|(node, family)| {
+            Iptables::Nft
+                .save(&node.host.ns, family)
+                .unwrap()
+                .contains("KUBE-SERVICES")
+        })
 }
 
 fn stop(strangers: [Strangers; 2]) {
@@ -123,15 +124,15 @@ fn a_thousand_connections_and_every_new_one_survive_programs_then_rules_then_pro
     assert!(of_programs.len() >= 1_000);
     let strangers = scene.strangers();
 
-    scene.restart_until(&RULES, DRAINING);
+    restart_until(&world, &RULES, DRAINING);
     of_programs.goes_on("rules have the new connections").unwrap();
     let mut of_rules = scene.crowd();
     of_programs.goes_on("with as many new ones by rules").unwrap();
-    assert!(scene.has_rules());
+    assert!(has_rules(&world));
 
-    scene.restart_until(&["--mode", "bpf"], TAKEN);
+    restart_until(&world, &["--mode", "bpf"], TAKEN);
     wait::until("the rules are gone", READY, || {
-        ensure!(!scene.has_rules(), "KUBE-SERVICES is there");
+        ensure!(!has_rules(&world), "KUBE-SERVICES is there");
         Ok(())
     })
     .unwrap();

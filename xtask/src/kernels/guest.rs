@@ -103,14 +103,15 @@ fn fill(system: &Path, kernel: &Path, agent: &Path) -> Result<()> {
         "stripping the agent",
         "it comes with gcc",
     )?;
-    let ip = fs::canonicalize(which("ip")?).context("cannot find ip")?;
-    copy(&ip, &system.join("sbin/ip"))?;
     copy(&which("busybox")?, &system.join("bin/busybox"))?;
-    let libraries: BTreeSet<_> = [libraries(&ip)?, libraries(agent)?]
-        .concat()
-        .into_iter()
-        .collect();
-    for library in libraries {
+    let mut needed: BTreeSet<_> = libraries(agent)?.into_iter().collect();
+    // busybox's know less.
+    for name in ["ip", "unshare"] {
+        let program = fs::canonicalize(which(name)?).with_context(|| format!("cannot find {name}"))?;
+        copy(&program, &system.join("sbin").join(name))?;
+        needed.extend(libraries(&program)?);
+    }
+    for library in needed {
         let place = system.join(library.strip_prefix("/").unwrap_or(&library));
         fs::create_dir_all(place.parent().context("a library has a folder")?)?;
         copy(&library, &place)?;

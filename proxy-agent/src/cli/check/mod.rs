@@ -6,11 +6,15 @@ mod finding;
 mod places;
 mod traffic;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use nix::sys::utsname::uname;
+use tokio::sync::watch;
 
 use self::finding::{Finding, State};
 use super::{Output, Pins};
@@ -94,17 +98,31 @@ impl Check {
     }
 }
 
-/// Whether sockets of pods are caught, for an agent that has just attached its programs: what is not as it should be.
-pub(crate) fn pods(pins: &Pins, cgroup_root: Option<&Path>) -> Vec<String> {
-    let Ok(root) = CgroupRoot::find(cgroup_root) else {
-        return Vec::new();
-    };
+/// Says in the log whether sockets of pods are caught, each time that programs have come into effect at a cgroup.
+pub(super) async fn follow(pins: Pins, mut caught: watch::Receiver<Option<CgroupRoot>>) {
+    while caught.changed().await.is_ok() {
+        let root = caught.borrow_and_update().clone();
+        if let Some(root) = root {
+            let pins = pins.clone();
+            // Not a task: the end of the process does not wait for it.
+            thread::spawn(move || look_at_pods(&pins, &root));
+        }
+    }
+}
+
+fn look_at_pods(pins: &Pins, root: &CgroupRoot) {
     let findings = [
         canaries::in_cgroups(pins, places::cgroups(root.path(), FEW)),
         canaries::in_netns(pins, places::netns(FEW)),
     ];
-    let bad = findings.iter().filter(|finding| finding.state != State::Ok);
-    bad.map(ToString::to_string).collect()
+    for finding in findings {
+        match finding.state {
+            State::Ok => {}
+            // An agent in a container need not see others' cgroups.
+            State::Warning => tracing::info!("sockets of pods: {finding}"),
+            State::Failed => tracing::warn!("sockets of pods: {finding}"),
+        }
+    }
 }
 
 fn those_or(given: &[PathBuf], found: impl FnOnce() -> Vec<PathBuf>) -> Vec<PathBuf> {

@@ -15,6 +15,7 @@ use super::{
     dump,
     flows::{FlowTables, socket},
     object::PinDir,
+    sockets::{KnownSockets, end_known},
 };
 use crate::{
     dataplane::udp::Wanted,
@@ -33,7 +34,7 @@ const RESERVED: u32 = 86_400;
 pub struct Left {
     /// TCP connections.
     pub tcp: usize,
-    /// UDP flows, which end by being idle.
+    /// UDP flows, which end by being idle, and connected UDP sockets of the node.
     pub udp: usize,
 }
 
@@ -43,6 +44,7 @@ pub struct Drain {
     settings: Array<MapData, Settings>,
     v4: FlowTables<Addr4>,
     v6: FlowTables<Addr6>,
+    sockets: KnownSockets,
     reserved: BTreeSet<(u8, Ends)>,
 }
 
@@ -60,6 +62,7 @@ impl Drain {
             settings: Map::Array(dump::open(pins, "SETTINGS")?).try_into()?,
             v4: FlowTables::open(pins, "4")?,
             v6: FlowTables::open(pins, "6")?,
+            sockets: KnownSockets::open(pins)?,
             reserved: BTreeSet::new(),
         };
         drain.keep_ports();
@@ -87,19 +90,26 @@ impl Drain {
     /// What has not ended, and keeps netfilter from giving its source ports away.
     ///
     /// # Errors
-    /// When the clock cannot be read.
+    /// When the clock cannot be read, or the kernel does not list sockets.
     pub fn look(&mut self) -> Result<Left> {
         self.keep_ports();
         let (mut left, now) = (Left::default(), now()?);
         left.count(&self.v4, now);
         left.count(&self.v6, now);
+        left.udp += self.sockets.count()?;
         Ok(left)
     }
 
-    /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules.
-    pub fn end_misled(&mut self, desired: &Desired) {
-        end_misled(&mut self.v4, &Wanted::of(desired, Family::V4));
-        end_misled(&mut self.v6, &Wanted::of(desired, Family::V6));
+    /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules. And so do the sockets of
+    /// the node that were connected to such.
+    ///
+    /// # Errors
+    /// When the kernel does not end sockets.
+    pub fn end_misled(&mut self, desired: &Desired) -> Result<()> {
+        let [v4, v6] = [Family::V4, Family::V6].map(|family| Wanted::of(desired, family));
+        end_misled(&mut self.v4, &v4);
+        end_misled(&mut self.v6, &v6);
+        end_known(&self.pins, &[(Family::V4, v4), (Family::V6, v6)].into())
     }
 
     /// Detaches the programs and removes what is pinned.

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Insta
 use anyhow::Context;
 use aya::Ebpf;
 use proxy_common::snat::PortPool;
+use tokio::sync::watch;
 
 use self::{
     attach::{Attached, Hook, TcAttach},
@@ -20,7 +21,7 @@ use self::{
     maps::MapError,
     node_maps::NodeMaps,
     object::{MapSizes, PinDir},
-    sockets::{Misled, Sockets},
+    sockets::{CgroupRoot, Misled, Sockets},
     writer::Writer,
 };
 use super::{Applied, ApplyError, Dataplane, Status};
@@ -64,6 +65,8 @@ pub struct Options {
     pub sizes: MapSizes,
     /// The ports that NodePorts are taken from, which masquerading leaves alone.
     pub node_ports: RangeInclusive<u16>,
+    /// Told at which cgroup sockets are known to be caught.
+    pub caught: watch::Sender<Option<CgroupRoot>>,
 }
 
 /// The dataplane on this node.
@@ -90,7 +93,7 @@ impl BpfDataplane {
             writer.set_draining(true).map_err(anyhow::Error::from)?;
         }
         Ok(Self {
-            sockets: Sockets::new(options.cgroup_root.clone()),
+            sockets: Sockets::new(options.cgroup_root.clone(), options.caught.clone()),
             misled: Misled::default(),
             options,
             object,
@@ -179,7 +182,13 @@ impl BpfDataplane {
 
     /// Programs move packets to another endpoint, but not connected sockets.
     fn end_misled(&mut self, desired: &Desired, changed: impl Iterator<Item = FrontendKey>) {
-        if let Err(error) = self.misled.end(&self.object, desired, changed) {
+        if !self.sockets.are_caught() {
+            return self.misled.put_off(changed);
+        }
+        let Self {
+            options, node_maps, ..
+        } = self;
+        if let Err(error) = self.misled.end(&options.pins, desired, changed, node_maps) {
             tracing::warn!("{}", explain(&error));
         }
     }

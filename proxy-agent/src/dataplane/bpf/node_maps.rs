@@ -42,6 +42,17 @@ impl NodeMaps {
         self.facts.local_addresses()
     }
 
+    /// Whether that is the node itself.
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.facts.local_addresses().contains(&address)
+    }
+
+    /// Whether NodePorts are to be had at this address of the node.
+    pub(super) fn serves_node_ports(&self, address: IpAddr) -> bool {
+        let rules = self.rules.as_ref();
+        rules.is_some_and(|rules| rules.of(Family::of(address)).node_ports.serves(address))
+    }
+
     /// What the node's own packets leave with; the any-address where it has none.
     pub(super) fn own_addresses(&self) -> (Addr4, Addr6) {
         let own = |family| self.facts.primary_address(family);
@@ -66,7 +77,9 @@ impl NodeMaps {
         let local = local.map(|address| (address, self.bits(address)));
         // What netlink says of `lo` does not matter: every namespace has them.
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        let loopback = loopback.into_iter().filter(|address| self.serves(*address));
+        let loopback = loopback
+            .into_iter()
+            .filter(|address| self.serves_node_ports(*address));
         local
             .chain(loopback.map(|address| (address, LOOPBACK_NODE_PORTS)))
             .filter_map(|(address, bits)| Some((A::from_ip(address)?, bits)))
@@ -74,16 +87,11 @@ impl NodeMaps {
     }
 
     fn bits(&self, address: IpAddr) -> u32 {
-        if self.serves(address) {
+        if self.serves_node_ports(address) {
             ON_DEVICE | NODE_PORTS
         } else {
             ON_DEVICE
         }
-    }
-
-    fn serves(&self, address: IpAddr) -> bool {
-        let rules = self.rules.as_ref();
-        rules.is_some_and(|rules| rules.of(Family::of(address)).node_ports.serves(address))
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Interface> {

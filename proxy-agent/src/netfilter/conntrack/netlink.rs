@@ -2,7 +2,10 @@
 
 use std::io;
 
-use nix::libc::{AF_INET, AF_INET6};
+use nix::{
+    errno::Errno,
+    libc::{AF_INET, AF_INET6},
+};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP};
 
 use super::flow::{Ends, Flow, NESTED, SEEN_REPLY, STATUS, TUPLE_ORIG, TUPLE_REPLY, ZONE};
@@ -51,6 +54,21 @@ impl Table {
         Ok(flows)
     }
 
+    /// The one of this name, if there is one.
+    pub(crate) fn find(&self, protocol: u8, request: Ends) -> Result<Option<Flow>, ConntrackError> {
+        let name = attribute(TUPLE_ORIG | NESTED, &request.tuple(protocol));
+        let mut found = None;
+        let asked = self.ask(GET, NLM_F_ACK, &name, |attributes| {
+            found = Flow::parse(attributes)
+        });
+        match asked {
+            Err(error) if is_gone(&error) => Ok(None),
+            result => result
+                .map(|()| found)
+                .map_err(|source| ConntrackError { what: "read", source }),
+        }
+    }
+
     /// One that has gone meanwhile is no error.
     pub(crate) fn delete(&self, flow: &Flow) -> Result<(), ConntrackError> {
         let mut attributes = attribute(TUPLE_ORIG | NESTED, &flow.tuple);
@@ -82,7 +100,7 @@ impl Table {
 
     fn ask_to_delete(&self, attributes: &[u8]) -> Result<(), ConntrackError> {
         match self.ask(DELETE, NLM_F_ACK, attributes, |_| ()) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOENT as i32) => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
             result => result.map_err(|source| ConntrackError {
                 what: "delete from",
                 source,
@@ -103,4 +121,8 @@ impl Table {
         };
         self.netlink.ask(request, answer)
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENOENT as i32)
 }

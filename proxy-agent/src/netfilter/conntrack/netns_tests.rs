@@ -21,6 +21,7 @@ fn a_source_port_that_is_reserved_stands_in_the_table_until_it_is_released() {
             // Whoever goes on with it says it again.
             for _ in 0..2 {
                 table.reserve(TCP, ends, 600).unwrap();
+                assert_eq!(table.find(TCP, ends).unwrap().as_ref(), flows().first());
                 let [flow] = &flows()[..] else {
                     panic!("{:?}", flows())
                 };
@@ -28,6 +29,7 @@ fn a_source_port_that_is_reserved_stands_in_the_table_until_it_is_released() {
             }
             table.release(TCP, ends).unwrap();
             assert_eq!(flows(), []);
+            assert_eq!(table.find(TCP, ends).unwrap(), None);
             table.release(TCP, ends).unwrap();
         }
     });

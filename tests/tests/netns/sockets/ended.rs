@@ -1,6 +1,6 @@
 //! Connected sockets whose endpoint goes away.
 
-use std::{io::ErrorKind, net::SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use harness::{
@@ -9,20 +9,14 @@ use harness::{
     wait,
     world::{Variant, shared_with_sockets},
 };
-use socket2::Socket;
 
-use super::{ask, connected};
+use super::{ask, catch, connected, is_ended};
 
 for_each_udp!(
     a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again,
     a_socket_that_is_connected_to_another_endpoint_goes_on,
+    a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_it_then,
 );
-
-/// Everything that a program may try on one that has been ended fails.
-fn is_ended(socket: &Socket) -> bool {
-    let failed = ask(socket).map_err(|error| error.kind());
-    failed.is_err() && failed != Err(ErrorKind::WouldBlock) && socket.peer_addr().is_err()
-}
 
 fn a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again(variant: Variant) {
     let world = shared_with_sockets();
@@ -65,6 +59,37 @@ fn a_socket_that_is_connected_to_another_endpoint_goes_on(variant: Variant) {
     })
     .unwrap();
     assert_eq!(ask(&stays).unwrap().0, pods[0].name);
+}
+
+fn a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_it_then(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+    service.withdraw().unwrap();
+    let _caught = catch(&world, variant, service.vip());
+    let beside = SocketAddr::new(service.vip().ip(), service.vip().port() + 1);
+    let targets = [
+        service.vip(),
+        beside,
+        service.node_port(&one.host),
+        service.node_port(&world.topology.client),
+    ];
+    let [early, other_port, node_port, not_the_node] =
+        targets.map(|target| connected(variant, &one.host, target).unwrap());
+    assert_eq!(ask(&early).unwrap().0, "outside");
+    service.come_back().unwrap();
+    for socket in [early, node_port] {
+        wait::until("the socket's end", READY, || {
+            ensure!(is_ended(&socket), "it lives");
+            Ok(())
+        })
+        .unwrap();
+    }
+    for socket in [other_port, not_the_node] {
+        socket.peer_addr().unwrap();
+    }
+    let again = connected(variant, &one.host, service.vip()).unwrap();
+    assert_eq!(ask(&again).unwrap().0, two.pods[0].name);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod crowd;
 mod curl;
 mod dns;
 mod ended;
+mod handover;
 mod late_connection;
 mod listener;
 mod local_policy;
@@ -108,6 +109,12 @@ fn unconnected(client: &Host, family: Family) -> UdpSocket {
     let socket = client.ns.run(|| UdpSocket::bind(any)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
+}
+
+/// Everything that a program may try on one that has been ended fails.
+fn is_ended(socket: &Socket) -> bool {
+    let failed = ask(socket).map_err(|error| error.kind());
+    failed.is_err() && failed != Err(io::ErrorKind::WouldBlock) && socket.peer_addr().is_err()
 }
 
 /// Who answers, and from where.

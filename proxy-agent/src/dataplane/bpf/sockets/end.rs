@@ -1,5 +1,5 @@
-//! Ending UDP sockets that are connected to an endpoint which is gone: their process is told by an error and connects again. What is sent
-//! by an unconnected socket finds another endpoint by itself, and TCP connections are never ended.
+//! Ending UDP sockets of the node whose datagrams go to an endpoint which is gone, or past a Service: their process is told by an error
+//! and connects again. What is sent by an unconnected socket finds another endpoint by itself, and TCP connections are never ended.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,14 +7,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aya::{Ebpf, Pod, maps::HashMap};
-use proxy_common::{Addr4, Addr6, Address, Cookie, Socket};
+use proxy_common::UDP;
 
+use super::known::KnownSockets;
 use crate::{
-    dataplane::{bpf::flows::socket, udp::Wanted},
+    dataplane::{
+        bpf::{node_maps::NodeMaps, object::PinDir},
+        udp::Wanted,
+    },
     model::{Desired, Family, FrontendKey, Protocol},
-    node::sock_diag,
+    netfilter::conntrack::{Ends, Table},
+    node::sock_diag::{SockDiag, UdpSocket},
 };
+
+const UNENDED: &str = "UDP sockets that are connected to endpoints which are gone cannot be ended; their processes have to notice by themselves";
 
 /// Frontends whose sockets are to be looked at.
 #[derive(Debug, Default)]
@@ -24,56 +30,121 @@ pub(in crate::dataplane::bpf) struct Misled {
 }
 
 impl Misled {
-    /// Ends those of UDP frontends that are connected to none of their endpoints; those of `changed` and of the time before.
+    /// Looks at UDP frontends in the next pass: whoever connected again now would not be led by programs.
+    pub(in crate::dataplane::bpf) fn put_off(&mut self, changed: impl Iterator<Item = FrontendKey>) {
+        self.once_more.extend(changed.filter(is_udp));
+    }
+
+    /// Ends sockets whose datagrams go to none of the endpoints of the UDP frontends that they are connected to: of those of `changed`
+    /// and of the time before.
     pub(in crate::dataplane::bpf) fn end(
         &mut self,
-        object: &Ebpf,
+        pins: &PinDir,
         desired: &Desired,
         changed: impl Iterator<Item = FrontendKey>,
+        node: &NodeMaps,
     ) -> Result<()> {
-        let changed: BTreeSet<_> = changed.filter(|key| key.protocol == Protocol::Udp).collect();
-        let before = std::mem::replace(&mut self.once_more, changed);
+        let before = std::mem::take(&mut self.once_more);
+        self.put_off(changed);
         let keys: BTreeSet<_> = self.once_more.union(&before).cloned().collect();
-        end::<Addr4>(
-            object,
-            "UDP_SOCKETS4",
-            &Wanted::of_those(desired, Family::V4, &keys),
-        )?;
-        end::<Addr6>(
-            object,
-            "UDP_SOCKETS6",
-            &Wanted::of_those(desired, Family::V6, &keys),
-        )
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let wanted = |family| Wanted::of_those(desired, family, &keys);
+        let wanted = Family::ALL.map(|family| (family, wanted(family))).into();
+        end(|socket, known| misled(&wanted, socket, known, node), pins)
     }
 }
 
-fn end<A: Address>(object: &Ebpf, map: &str, wanted: &Wanted) -> Result<()>
-where
-    Socket<A>: Pod,
-{
-    if wanted.is_empty() {
+/// Ends those that programs have led to an endpoint which is gone, when there may be no programs any more for the others.
+pub(in crate::dataplane::bpf) fn end_known(pins: &PinDir, wanted: &BTreeMap<Family, Wanted>) -> Result<()> {
+    end(
+        |socket, known| {
+            Ok(known
+                .of(socket)?
+                .filter(|led| is_misled(wanted, *led))
+                .map(|[_, to]| to))
+        },
+        pins,
+    )
+}
+
+fn end(
+    misled: impl Fn(&UdpSocket, &KnownSockets) -> Result<Option<SocketAddr>>,
+    pins: &PinDir,
+) -> Result<()> {
+    let diag = SockDiag::open().context(UNENDED)?;
+    let sockets = diag.connected_udp().context(UNENDED)?;
+    if sockets.is_empty() {
         return Ok(());
     }
-    let map = object
-        .map(map)
-        .with_context(|| format!("the BPF object lacks map {map}"))?;
-    let sockets: HashMap<_, Cookie, Socket<A>> = HashMap::try_from(map)?;
-    let misled = sockets.iter().flatten().filter(|(_, known)| {
-        let [asked, endpoint]: [SocketAddr; 2] = [socket(known.asked()), socket(known.endpoint())];
-        wanted.is_misled(asked, endpoint)
-    });
-    let misled: BTreeMap<u64, SocketAddr> = misled
-        .map(|(cookie, known)| (cookie.get(), socket(known.endpoint())))
-        .collect();
-    let ended = sock_diag::end_udp(&misled.keys().copied().collect())
-        .context("UDP sockets that are connected to endpoints which are gone cannot be ended; their processes have to notice by themselves")?;
-    if ended > 0 {
-        let endpoints: BTreeSet<_> = misled.values().collect();
+    let known = KnownSockets::open(pins)?;
+    let (mut ended, mut failed) = (Vec::new(), None);
+    for socket in sockets {
+        let misled = misled(&socket, &known).and_then(|endpoint| {
+            let ended = endpoint.is_some() && diag.end(&socket)?;
+            Ok(endpoint.filter(|_| ended))
+        });
+        // One that cannot be told or ended does not stop the others.
+        match misled {
+            Ok(endpoint) => ended.extend(endpoint),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if !ended.is_empty() {
         tracing::info!(
-            ended,
-            ?endpoints,
-            "ended UDP sockets that were connected to endpoints which are gone"
+            sockets = ended.len(),
+            endpoints = ?BTreeSet::from_iter(ended),
+            "ended UDP sockets that were connected to endpoints which are gone, or past their Service"
         );
     }
-    Ok(())
+    failed.map_or(Ok(()), |error| Err(error.context(UNENDED)))
+}
+
+/// Where its datagrams go, if that is nobody who serves.
+fn misled(
+    wanted: &BTreeMap<Family, Wanted>,
+    socket: &UdpSocket,
+    known: &KnownSockets,
+    node: &NodeMaps,
+) -> Result<Option<SocketAddr>> {
+    let led = match known.of(socket)? {
+        Some(led) => led,
+        None if is_asked(wanted, socket.peer, node) => [socket.peer, by_rules(socket)?],
+        None => return Ok(None),
+    };
+    Ok(Some(led[1]).filter(|_| is_misled(wanted, led)))
+}
+
+fn is_misled(wanted: &BTreeMap<Family, Wanted>, [asked, endpoint]: [SocketAddr; 2]) -> bool {
+    let wanted = wanted.get(&Family::of(asked.ip()));
+    wanted.is_some_and(|wanted| wanted.is_misled(asked, endpoint))
+}
+
+/// Whether a socket that no program has led, because there were none when it was connected, or not this Service, is with a Service. What
+/// is an address of the node besides may be a listener's.
+fn is_asked(wanted: &BTreeMap<Family, Wanted>, peer: SocketAddr, node: &NodeMaps) -> bool {
+    let wanted = wanted.get(&Family::of(peer.ip()));
+    wanted.is_some_and(|wanted| {
+        if node.is_local(peer.ip()) {
+            node.serves_node_ports(peer.ip()) && wanted.has_node_port(peer.port())
+        } else {
+            wanted.has_address(peer)
+        }
+    })
+}
+
+/// Where netfilter leads it, by rules that were there before the programs; else nobody does.
+fn by_rules(socket: &UdpSocket) -> Result<SocketAddr> {
+    let request = Ends {
+        source: socket.source,
+        destination: socket.peer,
+    };
+    let table = Table::open(Family::of(socket.peer.ip()))?;
+    let flow = table.find(UDP, request)?;
+    Ok(flow.map_or(socket.peer, |flow| flow.reply.source))
+}
+
+fn is_udp(key: &FrontendKey) -> bool {
+    key.protocol == Protocol::Udp
 }

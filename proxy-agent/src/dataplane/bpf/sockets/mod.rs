@@ -4,22 +4,27 @@ mod attach;
 mod canary;
 mod end;
 mod hooks;
+mod known;
 mod links;
 mod root;
 
-use std::path::PathBuf;
+use std::{mem, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use proxy_common::Cookie;
+use tokio::sync::watch;
 
-pub(super) use self::end::Misled;
 pub use self::{
     attach::PROGRAMS,
     canary::sing_pinned,
     hooks::foreign,
     links::{Link, links},
     root::CgroupRoot,
+};
+pub(super) use self::{
+    end::{Misled, end_known},
+    known::KnownSockets,
 };
 use super::object::PinDir;
 use crate::explain::explain;
@@ -31,42 +36,56 @@ pub struct Sockets {
     /// And whether that had an effect.
     attached: Option<(CgroupRoot, bool)>,
     complaint: Option<String>,
+    caught: watch::Sender<Option<CgroupRoot>>,
 }
 
 impl Sockets {
-    /// At this cgroup, else at the root of the hierarchy. Attaches nothing yet.
+    /// At this cgroup, else at the root of the hierarchy. Attaches nothing yet. `caught` is told where sockets are known to be caught.
     #[must_use]
-    pub const fn new(wanted: Option<PathBuf>) -> Self {
+    pub const fn new(wanted: Option<PathBuf>, caught: watch::Sender<Option<CgroupRoot>>) -> Self {
         Self {
             wanted,
             attached: None,
             complaint: None,
+            caught,
         }
+    }
+
+    /// Whether they were at the last look.
+    #[must_use]
+    pub fn are_caught(&self) -> bool {
+        self.caught.borrow().is_some()
     }
 
     /// Sees to it that the sockets of this process are caught, and gives its network namespace; [`Cookie::NONE`] if they are not.
     ///
     /// The first time all programs are attached, beside those of an earlier run, which go then: no socket meets none.
     pub fn attend(&mut self, object: &mut Ebpf, pins: &PinDir) -> Cookie {
-        match self.caught(object, pins) {
-            Ok(netns) => {
-                self.complaint = None;
-                netns
-            }
-            Err(error) => {
-                let why = explain(&error);
-                if self.complaint.as_ref() != Some(&why) {
-                    tracing::warn!(
-                        "sockets are not translated, so the node's own processes reach no Service: {why}"
-                    );
-                }
-                self.complaint = Some(why);
-                Cookie::NONE
-            }
-        }
+        let (root, netns, complaint) = match self.catch(object, pins) {
+            Ok((root, netns)) => (Some(root), netns, None),
+            Err(error) => (None, Cookie::NONE, Some(explain(&error))),
+        };
+        self.complain(complaint);
+        self.caught.send_if_modified(|known| {
+            let before = mem::replace(known, root);
+            before != *known
+        });
+        netns
     }
 
-    fn caught(&mut self, object: &mut Ebpf, pins: &PinDir) -> Result<Cookie> {
+    /// Once of each reason.
+    fn complain(&mut self, complaint: Option<String>) {
+        if let Some(why) = &complaint
+            && self.complaint != complaint
+        {
+            tracing::warn!(
+                "sockets are not translated, so the node's own processes reach no Service, and pods' connections are translated packet by packet: {why}"
+            );
+        }
+        self.complaint = complaint;
+    }
+
+    fn catch(&mut self, object: &mut Ebpf, pins: &PinDir) -> Result<(CgroupRoot, Cookie)> {
         let root = CgroupRoot::find(self.wanted.as_deref())?;
         let before = self.attached.take_if(|(attached, _)| *attached == root);
         let mut netns = match before {
@@ -80,9 +99,10 @@ impl Sockets {
             netns = canary::sing(object)?;
         }
         self.attached = Some((root.clone(), netns.is_some()));
-        netns.with_context(|| {
+        let netns = netns.with_context(|| {
             format!("the programs are attached to cgroup {root}, and this process is not in it; give the root of the hierarchy as the host has it to --cgroup-root")
-        })
+        });
+        Ok((root, netns?))
     }
 
     fn tell(&self, root: &CgroupRoot, again: bool) {

@@ -20,6 +20,7 @@ use proxy_agent::{
     },
     model::{Family, NodeContext, Object},
 };
+use tokio::sync::watch;
 
 use crate::{
     cluster::{
@@ -60,6 +61,7 @@ impl Node {
                 ..MapSizes::DEFAULT
             },
             node_ports: 30_000..=32_767,
+            caught: watch::Sender::default(),
         };
         let context = NodeContext {
             name: "node-1".to_owned(),
