@@ -185,12 +185,8 @@ impl BpfDataplane {
         if !self.sockets.are_caught() {
             return self.misled.put_off(changed);
         }
-        let Self {
-            options, node_maps, ..
-        } = self;
-        if let Err(error) = self.misled.end(&options.pins, desired, changed, node_maps) {
-            tracing::warn!("{}", explain(&error));
-        }
+        self.misled
+            .end(&self.options.pins, desired, changed, &self.node_maps);
     }
 
     /// Once everything is served from here: packets would meet both versions' programs, the other one's first.

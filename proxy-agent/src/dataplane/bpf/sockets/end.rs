@@ -15,18 +15,20 @@ use crate::{
         bpf::{node_maps::NodeMaps, object::PinDir},
         udp::Wanted,
     },
+    explain::explain,
     model::{Desired, Family, FrontendKey, Protocol},
     netfilter::conntrack::{Ends, Table},
     node::sock_diag::{SockDiag, UdpSocket},
 };
 
-const UNENDED: &str = "UDP sockets that are connected to endpoints which are gone cannot be ended; their processes have to notice by themselves";
+const UNENDED: &str = "UDP sockets that are connected to endpoints which are gone cannot be ended (that needs the kernel's module udp_diag, and CONFIG_INET_DIAG_DESTROY); their processes have to notice by themselves";
 
 /// Frontends whose sockets are to be looked at.
 #[derive(Debug, Default)]
 pub(in crate::dataplane::bpf) struct Misled {
     /// A socket may have been connected by what the maps said a moment before.
     once_more: BTreeSet<FrontendKey>,
+    complaint: Option<String>,
 }
 
 impl Misled {
@@ -36,23 +38,28 @@ impl Misled {
     }
 
     /// Ends sockets whose datagrams go to none of the endpoints of the UDP frontends that they are connected to: of those of `changed`
-    /// and of the time before.
+    /// and of the time before. Warns once of what cannot be done.
     pub(in crate::dataplane::bpf) fn end(
         &mut self,
         pins: &PinDir,
         desired: &Desired,
         changed: impl Iterator<Item = FrontendKey>,
         node: &NodeMaps,
-    ) -> Result<()> {
+    ) {
         let before = std::mem::take(&mut self.once_more);
         self.put_off(changed);
         let keys: BTreeSet<_> = self.once_more.union(&before).cloned().collect();
         if keys.is_empty() {
-            return Ok(());
+            return;
         }
         let wanted = |family| Wanted::of_those(desired, family, &keys);
         let wanted = Family::ALL.map(|family| (family, wanted(family))).into();
-        end(|socket, known| misled(&wanted, socket, known, node), pins)
+        let ended = end(|socket, known| misled(&wanted, socket, known, node), pins);
+        let complaint = ended.err().map(|error| explain(&error));
+        if let Some(why) = complaint.as_ref().filter(|_| self.complaint != complaint) {
+            tracing::warn!("{why}");
+        }
+        self.complaint = complaint;
     }
 }
 
