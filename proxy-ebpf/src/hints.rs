@@ -1,12 +1,17 @@
-//! Which ends of packets can be those of flows: a byte tells without a look-up that a packet belongs to none.
+//! Which ends of packets can be those of flows, and which peers of TCP sockets can be endpoints of Services: a byte tells without a
+//! look-up that a packet, or a socket, has nothing to do with any.
 //!
 //! The end that counts is the one that serves: a request's destination and a reply's source. Clients come and go; the Services and
 //! endpoints that a node has had are few. Bytes are set before an entry is stored, and never taken back: what is set too long costs a
 //! look-up.
 
-use proxy_common::{Flow, FlowFlags, FlowKey, HINTS, Port, hint};
+use proxy_common::{Address as _, Flow, FlowFlags, FlowKey, HINTS, Port, hint};
 
-use crate::{Family, maps::FLOW_HINTS, rewrite::Side};
+use crate::{
+    Family,
+    maps::{FLOW_HINTS, SOCKET_HINTS},
+    rewrite::Side,
+};
 
 /// Whether the flow table of a hook can have the entry.
 #[inline(always)]
@@ -35,6 +40,32 @@ pub(crate) fn note_end<F: Family>(hook: Side, end: (F::Address, Port)) {
     let Some(seen) = of(hook) else { return };
     // SAFETY: as above.
     unsafe { *seen.add(hint(end)) = 1 };
+}
+
+/// Whether the peer of a TCP socket can be an endpoint that a program has given it. A socket whose connection has failed has lost the
+/// port of its peer, and one that was never connected has none at all.
+#[inline(always)]
+pub(crate) fn may_be_led<F: Family>(peer: (F::Address, Port)) -> bool {
+    if peer.1 == Port::new(0) {
+        return peer.0 != F::Address::any();
+    }
+    let Some(seen) = of_sockets() else { return true };
+    // SAFETY: as in `may_have`.
+    unsafe { *seen.add(hint(peer)) != 0 }
+}
+
+/// Sees to it that the socket's entry will be found.
+#[inline(always)]
+pub(crate) fn note_led<F: Family>(endpoint: (F::Address, Port)) {
+    let Some(seen) = of_sockets() else { return };
+    // SAFETY: as in `may_have`.
+    unsafe { *seen.add(hint(endpoint)) = 1 };
+}
+
+#[inline(always)]
+fn of_sockets() -> Option<*mut u8> {
+    let seen: *mut [u8; HINTS] = SOCKET_HINTS.get_ptr_mut(0)?;
+    Some(seen.cast())
 }
 
 #[inline(always)]

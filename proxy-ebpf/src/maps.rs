@@ -101,6 +101,9 @@ pub static EGRESS_FLOWS6: Flows<Addr6> = Flows::new();
 /// Hook → whether there ever was a flow with such a serving end.
 #[btf_map]
 pub static FLOW_HINTS: Array<[u8; HINTS], 2> = Array::new();
+/// Whether there ever was a TCP socket with such an endpoint.
+#[btf_map]
+pub static SOCKET_HINTS: Array<[u8; HINTS], 1> = Array::new();
 #[btf_map]
 pub static NODE_ADDRESSES4: NodeAddresses<Addr4> = NodeAddresses::new();
 #[btf_map]

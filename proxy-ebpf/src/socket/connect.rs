@@ -1,18 +1,16 @@
 //! `connect`: the socket gets the endpoint for its peer, and keeps it.
 
 use aya_ebpf::{bindings::BPF_ANY, programs::SockAddrContext};
-use proxy_common::{Cookie, Counter, Port, Socket};
+use proxy_common::{Cookie, Counter, Port, Socket, TCP};
 
 use super::{
     Ruling,
     ask::{Asker, Reply},
     canary,
     place::Place,
-    protocol,
-    release::forget,
-    socket,
+    protocol, socket,
 };
-use crate::{Family, count};
+use crate::{Family, count, hints::note_led};
 
 /// A socket is to be connected.
 #[inline(always)]
@@ -20,13 +18,14 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
     let Some(protocol) = protocol(ctx) else {
         return Ruling::Allow;
     };
-    let (socket, asked) = (socket(ctx), P::peer(ctx));
-    if canary::is_one::<P::Family>(ctx, asked.0, socket) {
+    let asked = P::peer(ctx);
+    if canary::is_one::<P::Family>(ctx, asked.0) {
         return Ruling::Refuse;
     }
     match reply::<P>(ctx, asked, protocol) {
         Reply::Endpoint(endpoint, _, service) => {
-            note::<P::Family>(protocol, socket, &Socket::new(asked, endpoint, service));
+            forget_before::<P>(ctx, protocol);
+            note::<P::Family>(protocol, socket(ctx), &Socket::new(asked, endpoint, service));
             P::put(ctx, endpoint);
             Ruling::Allow
         }
@@ -35,10 +34,17 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
             Ruling::Refuse
         }
         Reply::Pass => {
-            // It may have been connected before.
-            forget::<P::Family>(protocol, socket);
+            forget_before::<P>(ctx, protocol);
             Ruling::Allow
         }
+    }
+}
+
+/// It may have been connected before; a TCP socket that never was costs no look-up.
+#[inline(always)]
+fn forget_before<P: Place>(ctx: &SockAddrContext, protocol: u8) {
+    if protocol != TCP || P::has_peer(ctx) {
+        P::forget(protocol, socket(ctx));
     }
 }
 
@@ -61,6 +67,9 @@ fn reply<P: Place>(
 #[inline(never)]
 fn note<F: Family>(protocol: u8, cookie: Cookie, socket: &Socket<F::Address>) {
     count::add(Counter::SocketsConnected);
+    if protocol == TCP {
+        note_led::<F>(socket.endpoint());
+    }
     if F::sockets(protocol)
         .insert(cookie, socket, BPF_ANY.into())
         .is_err()

@@ -3,8 +3,9 @@
 //! Each field is read and written as a word of its own: the kernel knows no other access to them.
 
 use aya_ebpf::{bindings::bpf_sock, programs::SockAddrContext};
-use proxy_common::{Addr4, Addr6, Address, Port};
+use proxy_common::{Addr4, Addr6, Address, Cookie, Port};
 
+use super::release::forget;
 use crate::{Family, V4, V6};
 
 /// The address of one family in a hook's context.
@@ -27,6 +28,12 @@ pub(crate) trait Place {
         // SAFETY: as above; programs of these hooks may write the field.
         unsafe { (&raw mut (*ctx.sock_addr).user_port).write_volatile(port.word().into()) };
     }
+
+    /// Whether the socket has or had a peer: the kernel leaves the address where it is when a TCP connection fails or ends.
+    fn has_peer(ctx: &SockAddrContext) -> bool;
+
+    /// Forgets whom a socket of this kind was connected to.
+    fn forget(protocol: u8, socket: Cookie);
 
     /// The address that the socket is bound to, or that the call says; the any-address without.
     fn source(ctx: &SockAddrContext) -> Of<Self>;
@@ -59,6 +66,17 @@ impl Place for Ipv4 {
     type Family = V4;
 
     #[inline(always)]
+    fn has_peer(ctx: &SockAddrContext) -> bool {
+        // SAFETY: as in `Ipv6::source`.
+        unsafe { (&raw const (*sk(ctx)).dst_ip4).read_volatile() != 0 }
+    }
+
+    #[inline(always)]
+    fn forget(protocol: u8, socket: Cookie) {
+        forget::<V4>(protocol, socket);
+    }
+
+    #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr4 {
         source4(ctx)
     }
@@ -79,6 +97,16 @@ impl Place for Ipv4 {
 
 impl Place for Ipv6 {
     type Family = V6;
+
+    #[inline(always)]
+    fn has_peer(ctx: &SockAddrContext) -> bool {
+        has_peer6(ctx)
+    }
+
+    #[inline(always)]
+    fn forget(protocol: u8, socket: Cookie) {
+        forget_either(protocol, socket);
+    }
 
     #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr6 {
@@ -110,6 +138,16 @@ impl Place for Mapped {
     type Family = V4;
 
     #[inline(always)]
+    fn has_peer(ctx: &SockAddrContext) -> bool {
+        has_peer6(ctx)
+    }
+
+    #[inline(always)]
+    fn forget(protocol: u8, socket: Cookie) {
+        forget_either(protocol, socket);
+    }
+
+    #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr4 {
         source4(ctx)
     }
@@ -132,6 +170,25 @@ impl Place for Mapped {
 pub(crate) fn source_or<P: Place>(ctx: &SockAddrContext, node: Of<P>) -> Of<P> {
     let source = P::source(ctx);
     if source == Of::<P>::any() { node } else { source }
+}
+
+#[inline(always)]
+fn has_peer6(ctx: &SockAddrContext) -> bool {
+    // SAFETY: as in `Ipv6::source`; there are four words.
+    let word = |index: usize| unsafe {
+        (&raw const (*sk(ctx)).dst_ip6)
+            .cast::<u32>()
+            .add(index)
+            .read_volatile()
+    };
+    word(0) | word(1) | word(2) | word(3) != 0
+}
+
+/// An IPv6 socket may have had a peer of either kind.
+#[inline(always)]
+fn forget_either(protocol: u8, socket: Cookie) {
+    forget::<V4>(protocol, socket);
+    forget::<V6>(protocol, socket);
 }
 
 #[inline(always)]

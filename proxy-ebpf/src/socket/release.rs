@@ -1,39 +1,74 @@
 //! A socket is closed: nothing of it stays.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_socket_cookie, programs::SockContext};
-use proxy_common::{ASKED, Cookie, PeerKey, TCP, UDP};
+use proxy_common::{ASKED, Addr4, Addr6, Cookie, PeerKey, Port, TCP, UDP};
 
-use crate::{Family, V4, V6};
+use crate::{Family, V4, V6, hints::may_be_led};
 
 /// `AF_INET6`, whose sockets may also speak IPv4.
 const AF_INET6: u32 = 10;
 
-/// Forgets it.
+/// Forgets it. Most TCP sockets are with nobody whom a program has led them to, and pay no look-up.
 #[inline(always)]
 pub(crate) fn closed(ctx: &SockContext) {
     // SAFETY: the context is the kernel's, valid while the program runs.
-    let (cookie, family, protocol) = unsafe {
+    let (family, protocol) = unsafe {
         (
-            bpf_get_socket_cookie(ctx.as_ptr()),
             (&raw const (*ctx.sock).family).read_volatile(),
             (&raw const (*ctx.sock).protocol).read_volatile(),
         )
     };
-    let (socket, is_udp) = (Cookie::new(cookie), protocol == UDP.into());
-    forget_of::<V4>(socket, is_udp);
-    if family == AF_INET6 {
-        forget_of::<V6>(socket, is_udp);
+    let is_v6 = family == AF_INET6;
+    if protocol == UDP.into() {
+        let socket = socket(ctx);
+        forget_udp::<V4>(socket);
+        if is_v6 {
+            forget_udp::<V6>(socket);
+        }
+    } else if protocol == TCP.into() {
+        if may_be_led::<V4>((peer4(ctx), peer_port(ctx))) {
+            forget::<V4>(TCP, socket(ctx));
+        }
+        if is_v6 && may_be_led::<V6>((peer6(ctx), peer_port(ctx))) {
+            forget::<V6>(TCP, socket(ctx));
+        }
     }
 }
 
 #[inline(always)]
-fn forget_of<F: Family>(socket: Cookie, is_udp: bool) {
-    if is_udp {
-        forget::<F>(UDP, socket);
-        forget_datagrams::<F>(socket);
-    } else {
-        forget::<F>(TCP, socket);
-    }
+fn forget_udp<F: Family>(socket: Cookie) {
+    forget::<F>(UDP, socket);
+    forget_datagrams::<F>(socket);
+}
+
+#[inline(always)]
+fn socket(ctx: &SockContext) -> Cookie {
+    // SAFETY: as in `closed`.
+    Cookie::new(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) })
+}
+
+#[inline(always)]
+fn peer4(ctx: &SockContext) -> Addr4 {
+    // SAFETY: as in `closed`.
+    Addr4::of_words([unsafe { (&raw const (*ctx.sock).dst_ip4).read_volatile() }])
+}
+
+#[inline(always)]
+fn peer6(ctx: &SockContext) -> Addr6 {
+    // SAFETY: as in `closed`; there are four words.
+    let word = |index: usize| unsafe {
+        (&raw const (*ctx.sock).dst_ip6)
+            .cast::<u32>()
+            .add(index)
+            .read_volatile()
+    };
+    Addr6::of_words([word(0), word(1), word(2), word(3)])
+}
+
+#[inline(always)]
+fn peer_port(ctx: &SockContext) -> Port {
+    // SAFETY: as in `closed`.
+    Port::of_word(unsafe { (&raw const (*ctx.sock).dst_port).read_volatile() })
 }
 
 /// Forgets whom a socket is connected to. Most are not known, and to look takes no lock.

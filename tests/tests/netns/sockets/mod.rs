@@ -20,6 +20,7 @@ mod mapped;
 mod no_endpoints;
 mod peer_name;
 mod pods;
+mod reconnected;
 mod source_port;
 mod source_ranges;
 mod unconnected;

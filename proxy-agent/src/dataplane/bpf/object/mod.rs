@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 32] = [
+pub const MAP_NAMES: [&str; 33] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
@@ -57,6 +57,7 @@ pub const MAP_NAMES: [&str; 32] = [
     "EGRESS_FLOWS4",
     "EGRESS_FLOWS6",
     "FLOW_HINTS",
+    "SOCKET_HINTS",
     "NODE_ADDRESSES4",
     "NODE_ADDRESSES6",
     "INTERFACES",

@@ -1,0 +1,114 @@
+//! One socket that is connected to one after the other: nothing of the first is left.
+
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+};
+
+use harness::{
+    topology::Host,
+    world::{Published, Variant, World, shared_with_sockets},
+};
+use nix::libc::{AF_UNSPEC, sa_family_t};
+use proxy_agent::dataplane::bpf::{dump, object::PinDir};
+use socket2::{Domain, SockAddr, SockRef, Socket};
+
+use super::{ask, open};
+
+for_each_tcp!(
+    what_has_failed_to_reach_a_service_is_connected_elsewhere_and_forgotten,
+    what_was_connected_to_a_service_is_disconnected_then_connected_elsewhere_and_forgotten,
+);
+
+/// Whom the programs know the socket to have asked for.
+fn known(world: &World, socket: &Socket) -> Vec<String> {
+    let number = SockRef::from(socket).cookie().unwrap();
+    let rows = dump::sockets(&PinDir::new(world.agents[0].pin_root())).unwrap();
+    let own = rows.into_iter().filter(|row| row.socket == number);
+    own.map(|row| row.asked).collect()
+}
+
+fn is_refused(socket: &Socket, target: SocketAddr) {
+    let error = socket.connect(&target.into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+}
+
+fn is_with(world: &World, socket: Socket, target: SocketAddr, pod: &Host, known_as: &[SocketAddr]) {
+    socket.connect(&target.into()).unwrap();
+    assert_eq!(socket.peer_addr().unwrap().as_socket(), Some(target));
+    assert_eq!(ask(&socket).unwrap().0, pod.name);
+    let known_as: Vec<String> = known_as.iter().map(ToString::to_string).collect();
+    assert_eq!(known(world, &socket), known_as);
+}
+
+fn what_has_failed_to_reach_a_service_is_connected_elsewhere_and_forgotten(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pod = &two.pods[0];
+    let closed = world.publish_closed(variant, &[pod]).unwrap();
+    let service = world.publish(variant, &[pod]).unwrap();
+    for client in [&one.host, &one.pods[2]] {
+        let refused = || {
+            let socket = client.ns.run(|| open(variant, Domain::for_address(closed.vip())));
+            let socket = socket.unwrap();
+            is_refused(&socket, closed.vip());
+            assert_eq!(known(&world, &socket), [closed.vip().to_string()]);
+            socket
+        };
+        is_with(&world, refused(), service.direct(pod), pod, &[]);
+        is_with(&world, refused(), service.vip(), pod, &[service.vip()]);
+    }
+}
+
+#[test]
+fn an_ipv6_socket_that_has_failed_to_reach_an_ipv4_service_is_connected_elsewhere_and_the_first_is_forgotten()
+{
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pod = &two.pods[0];
+    let closed = world.publish_closed(crate::IPV4_TCP, &[pod]).unwrap();
+    let service = world.publish(crate::IPV4_TCP, &[pod]).unwrap();
+    let refused = || {
+        let socket = one.host.ns.run(|| open(crate::IPV6_TCP, Domain::IPV6)).unwrap();
+        socket.set_only_v6(false).unwrap();
+        is_refused(&socket, mapped(closed.vip()));
+        assert_eq!(known(&world, &socket), [closed.vip().to_string()]);
+        socket
+    };
+    is_with(&world, refused(), mapped(service.direct(pod)), pod, &[]);
+    is_with(&world, refused(), mapped(service.vip()), pod, &[service.vip()]);
+}
+
+fn mapped(target: SocketAddr) -> SocketAddr {
+    match target.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), target.port()),
+        IpAddr::V6(_) => target,
+    }
+}
+
+fn what_was_connected_to_a_service_is_disconnected_then_connected_elsewhere_and_forgotten(variant: Variant) {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pod = &two.pods[0];
+    let service: Published<'_> = world.publish(variant, &[pod]).unwrap();
+    for client in [&one.host, &one.pods[2]] {
+        let socket = super::connected(variant, client, service.vip()).unwrap();
+        assert_eq!(known(&world, &socket), [service.vip().to_string()]);
+        disconnect(&socket);
+        is_with(&world, socket, service.direct(pod), pod, &[]);
+    }
+}
+
+/// As connect(2) has it: to an address of no family.
+fn disconnect(socket: &Socket) {
+    // SAFETY: the whole address is zeros but for the family, and so long as the kernel asks for at least.
+    let ((), nobody) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            storage.cast::<sa_family_t>().write(AF_UNSPEC as sa_family_t);
+            *length = 16;
+            Ok(())
+        })
+    }
+    .unwrap();
+    socket.connect(&nobody).unwrap();
+}
