@@ -98,7 +98,7 @@ impl Check {
     }
 }
 
-/// Says in the log whether sockets of pods are caught, each time that programs have come into effect at a cgroup.
+/// Says in the log whether sockets of pods are caught, each time that those of this process have begun to be.
 pub(super) async fn follow(pins: Pins, mut caught: watch::Receiver<Option<CgroupRoot>>) {
     while caught.changed().await.is_ok() {
         let root = caught.borrow_and_update().clone();
@@ -117,9 +117,8 @@ fn look_at_pods(pins: &Pins, root: &CgroupRoot) {
     ];
     for finding in findings {
         match finding.state {
-            State::Ok => {}
             // An agent in a container need not see others' cgroups.
-            State::Warning => tracing::info!("sockets of pods: {finding}"),
+            State::Ok | State::Warning => tracing::info!("sockets of pods: {finding}"),
             State::Failed => tracing::warn!("sockets of pods: {finding}"),
         }
     }

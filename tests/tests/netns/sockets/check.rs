@@ -113,6 +113,22 @@ fn a_node_that_is_well_is_told_so_with_the_path_of_each_kind_of_traffic() {
 }
 
 #[test]
+fn an_agent_looks_at_the_sockets_of_pods_once_its_own_are_caught() {
+    let world = world(&[]);
+    wait::until("what it has found", READY, || {
+        let log = world.agents[0].log();
+        let places = ["sockets in cgroups", "sockets in network namespaces"];
+        let is_told = |place: &&str| {
+            log.lines()
+                .any(|line| line.contains("sockets of pods: ") && line.contains(*place))
+        };
+        ensure!(places.iter().all(is_told), "{log}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn programs_find_in_json_what_people_find_in_lines() {
     let world = world(&["--socket-lb", "host"]);
     let report = check(&world, cgroup(&world, 0), &["--output", "json"]);
