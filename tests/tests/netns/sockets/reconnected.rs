@@ -9,7 +9,7 @@ use harness::{
     topology::Host,
     world::{Published, Variant, World, shared_with_sockets},
 };
-use nix::libc::{AF_UNSPEC, sa_family_t};
+use nix::libc::AF_UNSPEC;
 use proxy_agent::dataplane::bpf::{dump, object::PinDir};
 use socket2::{Domain, SockAddr, SockRef, Socket};
 
@@ -101,10 +101,10 @@ fn what_was_connected_to_a_service_is_disconnected_then_connected_elsewhere_and_
 
 /// As connect(2) has it: to an address of no family.
 fn disconnect(socket: &Socket) {
-    // SAFETY: the whole address is zeros but for the family, and so long as the kernel asks for at least.
+    const { assert!(AF_UNSPEC == 0) };
+    // SAFETY: all zeros are an address of no family, and so long it is one that the kernel takes.
     let ((), nobody) = unsafe {
-        SockAddr::try_init(|storage, length| {
-            storage.cast::<sa_family_t>().write(AF_UNSPEC as sa_family_t);
+        SockAddr::try_init(|_, length| {
             *length = 16;
             Ok(())
         })
