@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const NO_MESH: &str = "no service mesh is installed: pods' TCP connections are translated at connect";
 const MESH: &str = "Istio is installed (its API group networking.istio.io is served): pods' connections are translated packet by packet";
 
-const NAMESPACE: &str = "default";
+const NAMESPACE: &str = "meshes";
 const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 12, 1)), 80);
 
 /// The agent asks once a minute, and the API server takes a moment to serve what is defined.
@@ -53,6 +53,7 @@ fn the_agent_sees_a_mesh_that_is_installed_or_removed_while_it_runs() {
 fn serve(cluster: &Cluster) -> Result<Server> {
     let (admin, pod) = (cluster.server.admin(), &cluster.topology.nodes[1].pods[0]);
     let address = pod.at(Family::V4, 8080);
+    cluster.create_namespace(NAMESPACE)?;
     let server = Server::start(&pod.ns, &pod.name, Role::WhoAmI, Protocol::Tcp, address)?;
     let spec = json!({"clusterIP": VIP.ip(), "ports": [{"port": VIP.port()}]});
     admin.apply(&service(NAMESPACE, "web", &spec))?;
