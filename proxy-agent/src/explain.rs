@@ -16,6 +16,21 @@ pub fn explain(error: &anyhow::Error) -> String {
     text
 }
 
+/// What has been warned of, so that it is said once, however often it is tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Complaint(Option<String>);
+
+impl Complaint {
+    /// Warns of a failure that is another than the last one.
+    pub(crate) fn about(&mut self, result: anyhow::Result<()>) {
+        let why = result.err().map(|error| explain(&error));
+        if let Some(why) = why.as_ref().filter(|_| self.0 != why) {
+            tracing::warn!("{why}");
+        }
+        self.0 = why;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::explain;

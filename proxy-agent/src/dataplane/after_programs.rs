@@ -57,9 +57,7 @@ impl RulesAfterPrograms {
         // Not with every change: all flows are looked at.
         if Instant::now() >= *due {
             *due = Instant::now() + LOOK;
-            if let Err(error) = drain.end_misled(desired) {
-                tracing::warn!("{}", explain(&error));
-            }
+            drain.end_misled(desired);
             match drain.look() {
                 Ok(left) if left.is_none() => self.finish(),
                 Ok(_) => {}

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     dataplane::udp::Wanted,
+    explain::Complaint,
     model::{Desired, Family},
     netfilter::conntrack::{Ends, Table},
     node::NodeFacts,
@@ -45,6 +46,7 @@ pub struct Drain {
     v4: FlowTables<Addr4>,
     v6: FlowTables<Addr6>,
     sockets: KnownSockets,
+    complaint: Complaint,
     reserved: BTreeSet<(u8, Ends)>,
 }
 
@@ -63,6 +65,7 @@ impl Drain {
             v4: FlowTables::open(pins, "4")?,
             v6: FlowTables::open(pins, "6")?,
             sockets: KnownSockets::open(pins)?,
+            complaint: Complaint::default(),
             reserved: BTreeSet::new(),
         };
         drain.keep_ports();
@@ -102,15 +105,13 @@ impl Drain {
     }
 
     /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules. And so do the sockets of
-    /// the node that were connected to such.
-    ///
-    /// # Errors
-    /// When the kernel does not end sockets.
-    pub fn end_misled(&mut self, desired: &Desired) -> Result<()> {
+    /// the node that were connected to such. Warns once of what cannot be done.
+    pub fn end_misled(&mut self, desired: &Desired) {
         let [v4, v6] = [Family::V4, Family::V6].map(|family| Wanted::of(desired, family));
         end_misled(&mut self.v4, &v4);
         end_misled(&mut self.v6, &v6);
-        end_known(&self.pins, &[(Family::V4, v4), (Family::V6, v6)].into())
+        let ended = end_known(&self.pins, &[(Family::V4, v4), (Family::V6, v6)].into());
+        self.complaint.about(ended);
     }
 
     /// Detaches the programs and removes what is pinned.

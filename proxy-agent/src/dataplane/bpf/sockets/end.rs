@@ -15,7 +15,7 @@ use crate::{
         bpf::{node_maps::NodeMaps, object::PinDir},
         udp::Wanted,
     },
-    explain::explain,
+    explain::Complaint,
     model::{Desired, Family, FrontendKey, Protocol},
     netfilter::conntrack::{Ends, Table},
     node::sock_diag::{SockDiag, UdpSocket},
@@ -28,7 +28,7 @@ const UNENDED: &str = "UDP sockets that are connected to endpoints which are gon
 pub(in crate::dataplane::bpf) struct Misled {
     /// A socket may have been connected by what the maps said a moment before.
     once_more: BTreeSet<FrontendKey>,
-    complaint: Option<String>,
+    complaint: Complaint,
 }
 
 impl Misled {
@@ -55,11 +55,7 @@ impl Misled {
         let wanted = |family| Wanted::of_those(desired, family, &keys);
         let wanted = Family::ALL.map(|family| (family, wanted(family))).into();
         let ended = end(|socket, known| misled(&wanted, socket, known, node), pins);
-        let complaint = ended.err().map(|error| explain(&error));
-        if let Some(why) = complaint.as_ref().filter(|_| self.complaint != complaint) {
-            tracing::warn!("{why}");
-        }
-        self.complaint = complaint;
+        self.complaint.about(ended);
     }
 }
 
