@@ -5,7 +5,7 @@
 //! endpoints that a node has had are few. Bytes are set before an entry is stored, and never taken back: what is set too long costs a
 //! look-up.
 
-use proxy_common::{Address as _, Flow, FlowFlags, FlowKey, HINTS, Port, hint};
+use proxy_common::{Flow, FlowFlags, FlowKey, HINTS, Port, hint};
 
 use crate::{
     Family,
@@ -42,12 +42,11 @@ pub(crate) fn note_end<F: Family>(hook: Side, end: (F::Address, Port)) {
     unsafe { *seen.add(hint(end)) = 1 };
 }
 
-/// Whether the peer of a TCP socket can be an endpoint that a program has given it. A socket whose connection has failed has lost the
-/// port of its peer, and one that was never connected has none at all.
+/// Whether the peer of a TCP socket can be an endpoint that a program has given it. One without may have failed to reach it.
 #[inline(always)]
 pub(crate) fn may_be_led<F: Family>(peer: (F::Address, Port)) -> bool {
     if peer.1 == Port::new(0) {
-        return peer.0 != F::Address::any();
+        return true;
     }
     let Some(seen) = of_sockets() else { return true };
     // SAFETY: as in `may_have`.

@@ -8,7 +8,9 @@ use super::{
     ask::{Asker, Reply},
     canary,
     place::Place,
-    protocol, socket,
+    protocol,
+    release::forget,
+    socket,
 };
 use crate::{Family, count, hints::note_led};
 
@@ -24,7 +26,7 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
     }
     match reply::<P>(ctx, asked, protocol) {
         Reply::Endpoint(endpoint, _, service) => {
-            forget_before::<P>(ctx, protocol);
+            P::forget_other(protocol, socket(ctx));
             note::<P::Family>(protocol, socket(ctx), &Socket::new(asked, endpoint, service));
             P::put(ctx, endpoint);
             Ruling::Allow
@@ -34,17 +36,11 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
             Ruling::Refuse
         }
         Reply::Pass => {
-            forget_before::<P>(ctx, protocol);
+            // It may have been connected before, and have failed without a trace: the kernel asks for the way first.
+            forget::<P::Family>(protocol, socket(ctx));
+            P::forget_other(protocol, socket(ctx));
             Ruling::Allow
         }
-    }
-}
-
-/// It may have been connected before; a TCP socket that never was costs no look-up.
-#[inline(always)]
-fn forget_before<P: Place>(ctx: &SockAddrContext, protocol: u8) {
-    if protocol != TCP || P::has_peer(ctx) {
-        P::forget(protocol, socket(ctx));
     }
 }
 

@@ -29,11 +29,9 @@ pub(crate) trait Place {
         unsafe { (&raw mut (*ctx.sock_addr).user_port).write_volatile(port.word().into()) };
     }
 
-    /// Whether the socket has or had a peer: the kernel leaves the address where it is when a TCP connection fails or ends.
-    fn has_peer(ctx: &SockAddrContext) -> bool;
-
-    /// Forgets whom a socket of this kind was connected to.
-    fn forget(protocol: u8, socket: Cookie);
+    /// Forgets whom a socket of this kind was connected to in the other family.
+    #[inline(always)]
+    fn forget_other(_protocol: u8, _socket: Cookie) {}
 
     /// The address that the socket is bound to, or that the call says; the any-address without.
     fn source(ctx: &SockAddrContext) -> Of<Self>;
@@ -66,17 +64,6 @@ impl Place for Ipv4 {
     type Family = V4;
 
     #[inline(always)]
-    fn has_peer(ctx: &SockAddrContext) -> bool {
-        // SAFETY: as in `Ipv6::source`.
-        unsafe { (&raw const (*sk(ctx)).dst_ip4).read_volatile() != 0 }
-    }
-
-    #[inline(always)]
-    fn forget(protocol: u8, socket: Cookie) {
-        forget::<V4>(protocol, socket);
-    }
-
-    #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr4 {
         source4(ctx)
     }
@@ -99,13 +86,8 @@ impl Place for Ipv6 {
     type Family = V6;
 
     #[inline(always)]
-    fn has_peer(ctx: &SockAddrContext) -> bool {
-        has_peer6(ctx)
-    }
-
-    #[inline(always)]
-    fn forget(protocol: u8, socket: Cookie) {
-        forget_either(protocol, socket);
+    fn forget_other(protocol: u8, socket: Cookie) {
+        forget::<V4>(protocol, socket);
     }
 
     #[inline(always)]
@@ -138,13 +120,8 @@ impl Place for Mapped {
     type Family = V4;
 
     #[inline(always)]
-    fn has_peer(ctx: &SockAddrContext) -> bool {
-        has_peer6(ctx)
-    }
-
-    #[inline(always)]
-    fn forget(protocol: u8, socket: Cookie) {
-        forget_either(protocol, socket);
+    fn forget_other(protocol: u8, socket: Cookie) {
+        forget::<V6>(protocol, socket);
     }
 
     #[inline(always)]
@@ -170,25 +147,6 @@ impl Place for Mapped {
 pub(crate) fn source_or<P: Place>(ctx: &SockAddrContext, node: Of<P>) -> Of<P> {
     let source = P::source(ctx);
     if source == Of::<P>::any() { node } else { source }
-}
-
-#[inline(always)]
-fn has_peer6(ctx: &SockAddrContext) -> bool {
-    // SAFETY: as in `Ipv6::source`; there are four words.
-    let word = |index: usize| unsafe {
-        (&raw const (*sk(ctx)).dst_ip6)
-            .cast::<u32>()
-            .add(index)
-            .read_volatile()
-    };
-    word(0) | word(1) | word(2) | word(3) != 0
-}
-
-/// An IPv6 socket may have had a peer of either kind.
-#[inline(always)]
-fn forget_either(protocol: u8, socket: Cookie) {
-    forget::<V4>(protocol, socket);
-    forget::<V6>(protocol, socket);
 }
 
 #[inline(always)]

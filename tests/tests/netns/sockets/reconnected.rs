@@ -2,11 +2,14 @@
 
 use std::{
     io::ErrorKind,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use anyhow::ensure;
 use harness::{
+    agent::READY,
     topology::Host,
+    wait,
     world::{Published, Variant, World, shared_with_sockets},
 };
 use nix::libc::AF_UNSPEC;
@@ -77,6 +80,50 @@ fn an_ipv6_socket_that_has_failed_to_reach_an_ipv4_service_is_connected_elsewher
     };
     is_with(&world, refused(), mapped(service.direct(pod)), pod, &[]);
     is_with(&world, refused(), mapped(service.vip()), pod, &[service.vip()]);
+}
+
+#[test]
+fn what_had_no_way_to_a_service_s_endpoint_is_forgotten_when_it_is_connected_elsewhere_or_closed() {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pod = &two.pods[0];
+    for variant in [crate::IPV4_TCP, crate::IPV6_TCP] {
+        let served = world.publish(variant, &[pod]).unwrap();
+        let without_way = world
+            .publish_edited(variant, &[pod], |service| {
+                for endpoint in &mut service.endpoints {
+                    endpoint.address = nowhere(endpoint.address);
+                }
+            })
+            .unwrap();
+        world.agents[0].wait_for(&without_way.service).unwrap();
+        let failed = || {
+            let socket = one
+                .host
+                .ns
+                .run(|| open(variant, Domain::for_address(served.vip())));
+            let socket = socket.unwrap();
+            socket.connect(&without_way.vip().into()).unwrap_err();
+            assert_eq!(known(&world, &socket), [without_way.vip().to_string()]);
+            socket
+        };
+        is_with(&world, failed(), served.direct(pod), pod, &[]);
+        let number = SockRef::from(&failed()).cookie().unwrap();
+        wait::until("nothing is known of a closed socket", READY, || {
+            let rows = dump::sockets(&PinDir::new(world.agents[0].pin_root()))?;
+            ensure!(rows.iter().all(|row| row.socket != number), "{rows:?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+/// Nodes have no route to it.
+fn nowhere(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::new(198, 51, 100, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
 }
 
 fn mapped(target: SocketAddr) -> SocketAddr {
