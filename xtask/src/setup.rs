@@ -13,9 +13,11 @@ use crate::{debian, exec};
 /// The version of bpf-linker that reads what rustc 1.95's LLVM writes.
 pub(crate) const BPF_LINKER: &str = "0.10.1";
 /// Programs that the demo and the tests call, and the Debian packages that have them.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("curl", "curl"),
     ("bpftool", "bpftool"),
     ("conntrack", "conntrack"),
     ("ethtool", "ethtool"),
