@@ -73,6 +73,7 @@ fn change(small: &Figure, large: &Figure) -> Option<Figure> {
         None if programs::is_time(large) => programs::FLAT,
         None => return None,
     };
+    let is_little = comparison.is_none() && large.value - small.value < programs::FLAT_MORE;
     let is_difference = comparison.is_some_and(|comparison| comparison.load == Load::Connects);
     let (relation, value, unit) = if is_difference {
         ("more than", large.value - small.value, large.unit.as_str())
@@ -81,7 +82,8 @@ fn change(small: &Figure, large: &Figure) -> Option<Figure> {
     };
     let what = format!("{}: {relation} at {}", large.what, small.size);
     Some(Figure {
-        target: Some(target).filter(|_| comparison.is_none_or(|comparison| comparison.target.is_some())),
+        target: Some(target)
+            .filter(|_| !is_little && comparison.is_none_or(|comparison| comparison.target.is_some())),
         ..Figure::new(&what, &large.size, value, unit)
     })
 }
