@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use harness::{
     agent::READY,
     traffic::{Client, Talker},
@@ -10,7 +10,7 @@ use harness::{
     world::{Variant, shared_with_sockets},
 };
 
-use super::{ask, catch, connected, is_ended};
+use super::{ask, catch, connected, ends};
 
 for_each_udp!(
     a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again,
@@ -26,11 +26,7 @@ fn a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again(variant
         let socket = connected(variant, &one.host, target).unwrap();
         assert_eq!(ask(&socket).unwrap().0, one.pods[0].name);
         service.set_endpoints(&[&two.pods[0]]).unwrap();
-        wait::until("the socket's end", READY, || {
-            ensure!(is_ended(&socket), "it lives");
-            Ok(())
-        })
-        .unwrap();
+        ends(&socket);
         let again = connected(variant, &one.host, target).unwrap();
         assert_eq!(ask(&again).unwrap().0, two.pods[0].name);
         service.set_endpoints(&[&one.pods[0]]).unwrap();
@@ -53,11 +49,7 @@ fn a_socket_that_is_connected_to_another_endpoint_goes_on(variant: Variant) {
     };
     let [stays, goes] = [at(0, service.vip()), at(1, service.vip())];
     service.set_endpoints(&[pods[0]]).unwrap();
-    wait::until("the other socket's end", READY, || {
-        ensure!(is_ended(&goes), "it lives");
-        Ok(())
-    })
-    .unwrap();
+    ends(&goes);
     assert_eq!(ask(&stays).unwrap().0, pods[0].name);
 }
 
@@ -79,11 +71,7 @@ fn a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_i
     assert_eq!(ask(&early).unwrap().0, "outside");
     service.come_back().unwrap();
     for socket in [early, node_port] {
-        wait::until("the socket's end", READY, || {
-            ensure!(is_ended(&socket), "it lives");
-            Ok(())
-        })
-        .unwrap();
+        ends(&socket);
     }
     for socket in [other_port, not_the_node] {
         socket.peer_addr().unwrap();

@@ -15,7 +15,7 @@ use harness::{
 use proxy_agent::model::{Family, Protocol};
 use socket2::Socket;
 
-use super::{ask, connected, is_ended};
+use super::{ask, connected, ends};
 use crate::handover::{DRAINING, RULES, VARIANTS, has_rules, restart_until};
 
 /// Of each kind.
@@ -116,14 +116,6 @@ fn endpoints(world: &World, service: &Published<'_>, pods: &[&Host]) {
     let mut changed = service.service.clone();
     changed.endpoints = Endpoint::of(pods, &[Family::of(service.vip().ip())]);
     world.manifests.write(&changed).unwrap();
-}
-
-fn ends(socket: &Socket) {
-    wait::until("the socket's end", READY, || {
-        ensure!(is_ended(socket), "it lives");
-        Ok(())
-    })
-    .unwrap();
 }
 
 #[test]

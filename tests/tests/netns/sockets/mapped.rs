@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
 };
 
 use harness::{
@@ -12,7 +12,7 @@ use harness::{
 };
 use socket2::{Domain, Socket};
 
-use super::{ask, exchange, open};
+use super::{ask, exchange, mapped, open};
 
 #[test]
 fn a_connection_to_an_ipv4_service_by_an_ipv6_socket_has_the_service_for_its_peer() {
@@ -71,12 +71,4 @@ fn ipv6(variant: Variant, client: &Host, is_alone: bool, target: SocketAddr) -> 
         socket.connect(&target.into())?;
         Ok(socket)
     })
-}
-
-fn mapped(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => IpAddr::V6(ip.to_ipv6_mapped()),
-        ip @ IpAddr::V6(_) => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

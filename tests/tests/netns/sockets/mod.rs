@@ -31,11 +31,13 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
 };
 
+use anyhow::ensure;
 use harness::{
-    agent::Agent,
+    agent::{Agent, READY},
     exec,
     topology::Host,
     traffic::{Client, PATIENCE, Role, Server},
+    wait,
     world::{Published, Variant, World},
 };
 use proxy_agent::dataplane::bpf::{
@@ -116,6 +118,23 @@ fn unconnected(client: &Host, family: Family) -> UdpSocket {
 fn is_ended(socket: &Socket) -> bool {
     let failed = ask(socket).map_err(|error| error.kind());
     failed.is_err() && failed != Err(io::ErrorKind::WouldBlock) && socket.peer_addr().is_err()
+}
+
+fn ends(socket: &Socket) {
+    wait::until("the socket's end", READY, || {
+        ensure!(is_ended(socket), "it lives");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// An IPv4 address in an IPv6 one.
+fn mapped(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => IpAddr::V6(ip.to_ipv6_mapped()),
+        ip @ IpAddr::V6(_) => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Who answers, and from where.

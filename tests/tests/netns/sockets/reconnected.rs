@@ -16,7 +16,7 @@ use nix::libc::AF_UNSPEC;
 use proxy_agent::dataplane::bpf::{dump, object::PinDir};
 use socket2::{Domain, SockAddr, SockRef, Socket};
 
-use super::{ask, open};
+use super::{ask, mapped, open};
 
 for_each_tcp!(
     what_has_failed_to_reach_a_service_is_connected_elsewhere_and_forgotten,
@@ -123,13 +123,6 @@ fn nowhere(like: IpAddr) -> IpAddr {
     match like {
         IpAddr::V4(_) => Ipv4Addr::new(198, 51, 100, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
-
-fn mapped(target: SocketAddr) -> SocketAddr {
-    match target.ip() {
-        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), target.port()),
-        IpAddr::V6(_) => target,
     }
 }
 
