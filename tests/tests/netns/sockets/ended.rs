@@ -9,13 +9,15 @@ use harness::{
     wait,
     world::{Variant, shared_with_sockets},
 };
+use proxy_agent::model::Family;
 
-use super::{ask, catch, connected, ends};
+use super::{ask, beside, catch, connected, ends};
 
 for_each_udp!(
     a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again,
     a_socket_that_is_connected_to_another_endpoint_goes_on,
     a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_it_then,
+    a_socket_that_a_service_meets_with_silence_goes_on_waiting,
 );
 
 fn a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again(variant: Variant) {
@@ -78,6 +80,35 @@ fn a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_i
     }
     let again = connected(variant, &one.host, service.vip()).unwrap();
     assert_eq!(ask(&again).unwrap().0, two.pods[0].name);
+}
+
+fn a_socket_that_a_service_meets_with_silence_goes_on_waiting(variant: Variant) {
+    let others = match variant.family {
+        Family::V4 => "203.0.113.0/24",
+        Family::V6 => "2001:db8::/64",
+    };
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pods = [&two.pods[0], &two.pods[1]];
+    let service = world.publish_edited(variant, &[pods[0]], |service| {
+        service.load_balancer = Some(beside(service.cluster_ips[0], 99));
+        service
+            .spec
+            .push(format!("loadBalancerSourceRanges: [{others:?}]"));
+    });
+    let mut service = service.unwrap();
+    world.agents[0].wait_for(&service.service).unwrap();
+    let target = SocketAddr::new(service.service.load_balancer.unwrap(), service.service.port);
+    let outside = catch(&world, variant, target);
+    let waiting = connected(variant, &one.host, target).unwrap();
+    // Whoever is ended in a pass has been by the next.
+    for pod in [pods[1], pods[0], pods[1]] {
+        let led = connected(variant, &one.host, service.vip()).unwrap();
+        service.set_endpoints(&[pod]).unwrap();
+        ends(&led);
+    }
+    waiting.send(b"who\n").unwrap();
+    assert_eq!(outside.served(), 0);
 }
 
 #[test]

@@ -116,7 +116,14 @@ fn misled(
         None if is_asked(wanted, socket.peer, node) => [socket.peer, by_rules(socket)?],
         None => return Ok(None),
     };
-    Ok(Some(led[1]).filter(|_| is_misled(wanted, led)))
+    // Connecting again would lead it nowhere else.
+    let waits = led[0] == led[1] && is_unheard(wanted, socket);
+    Ok(Some(led[1]).filter(|_| !waits && is_misled(wanted, led)))
+}
+
+fn is_unheard(wanted: &BTreeMap<Family, Wanted>, socket: &UdpSocket) -> bool {
+    let wanted = wanted.get(&Family::of(socket.peer.ip()));
+    wanted.is_some_and(|wanted| wanted.is_unheard(socket.source.ip(), socket.peer))
 }
 
 fn is_misled(wanted: &BTreeMap<Family, Wanted>, [asked, endpoint]: [SocketAddr; 2]) -> bool {
