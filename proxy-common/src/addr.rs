@@ -11,6 +11,9 @@ pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
 
+/// The third word of an IPv4 address in an IPv6 one (RFC 4291, 2.5.5.2), as it stands there.
+const MAPPED: u32 = 0xffff_u32.to_be();
+
 /// An IPv4 address, big-endian.
 #[derive(Clone, Copy, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[cfg_attr(feature = "user", derive(Debug))]
@@ -53,6 +56,12 @@ pub trait Address: Copy + Eq + Ord + FromBytes + IntoBytes + Immutable + KnownLa
 
     /// `None` if the address is of the other family.
     fn from_ip(address: IpAddr) -> Option<Self>;
+
+    /// As an IPv6 one: IPv4 addresses are mapped (RFC 4291, 2.5.5.2).
+    fn to_v6(self) -> Addr6;
+
+    /// Back from there, if it is of this family.
+    fn of_v6(address: Addr6) -> Self;
 
     /// What a checksum over this address changes by when it becomes `new`; see [`csum::diff`].
     fn csum_diff(self, new: Self) -> u32;
@@ -103,6 +112,14 @@ impl Addr6 {
     pub const fn words(self) -> [u32; 4] {
         zerocopy::transmute!(self.octets)
     }
+
+    /// Whether an IPv4 address is in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_mapped(self) -> bool {
+        let [a, b, c, _] = self.words();
+        a | b == 0 && c == MAPPED
+    }
 }
 
 impl PartialEq for Addr4 {
@@ -148,6 +165,18 @@ impl Address for Addr4 {
     }
 
     #[inline(always)]
+    fn to_v6(self) -> Addr6 {
+        let [word] = self.words();
+        Addr6::of_words([0, 0, MAPPED, word])
+    }
+
+    #[inline(always)]
+    fn of_v6(address: Addr6) -> Self {
+        let [.., word] = address.words();
+        Self::of_words([word])
+    }
+
+    #[inline(always)]
     fn csum_diff(self, new: Self) -> u32 {
         csum::diff(self.words(), new.words())
     }
@@ -190,6 +219,16 @@ impl Address for Addr6 {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => Some(Self { octets: v6.octets() }),
         }
+    }
+
+    #[inline(always)]
+    fn to_v6(self) -> Addr6 {
+        self
+    }
+
+    #[inline(always)]
+    fn of_v6(address: Addr6) -> Self {
+        address
     }
 
     #[inline(always)]
@@ -279,6 +318,23 @@ mod tests {
             || Addr6::from_ip(ip).expect("of either family").is_unicast(),
             Address::is_unicast,
         )
+    }
+
+    #[test]
+    fn an_ipv4_address_is_mapped_into_an_ipv6_one_and_comes_back() {
+        let v4 = Addr4::from_ip([10, 96, 0, 10].into()).expect("an IPv4 address");
+        let v6 = v4.to_v6();
+        assert_eq!(Ok(v6.to_ip()), "::ffff:10.96.0.10".parse());
+        assert!(v6.is_mapped() && Addr4::of_v6(v6) == v4 && Addr6::of_v6(v6.to_v6()) == v6);
+        for other in [
+            "::10.96.0.10",
+            "::fffe:10.96.0.10",
+            "fd00::ffff:a60:a",
+            "::1:ffff:a60:a",
+        ] {
+            let other = Addr6::from_ip(other.parse().expect("an address")).expect("of IPv6");
+            assert!(!other.is_mapped(), "{}", other.to_ip());
+        }
     }
 
     #[test]

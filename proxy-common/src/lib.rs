@@ -10,7 +10,7 @@
 //! | `INGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `EGRESS_FLOWS4/6` | [`FlowKey`] → [`Flow`] | programs | LRU, expiry on hit |
 //! | `FLOW_HINTS` | hook → a byte for each [`hint`]: the hook has had flows of such an end | programs | the pin directory's |
-//! | `TCP_SOCKETS4/6`, `UDP_SOCKETS4/6` | connected socket's [`Cookie`] → [`Socket`] | programs | as long as the socket |
+//! | `TCP_SOCKETS`, `UDP_SOCKETS` | connected socket's [`Cookie`] → [`Socket`] | programs | as long as the socket |
 //! | `SOCKET_HINTS` | a byte for each [`hint`]: a TCP socket has got such an endpoint | programs | the pin directory's |
 //! | `UNCONNECTED4/6` | socket's [`Cookie`] → [`Asked`] | programs | as long as the socket |
 //! | `DATAGRAMS4/6` | [`PeerKey`] → [`Peer`] | programs | as long as the socket, LRU |

@@ -1,7 +1,7 @@
 //! Sizes of the maps, and the version of their layout.
 
 /// Part of the pin directory's name: maps of another layout are never opened. Raise it with every change of a wire type.
-pub const WIRE_VERSION: u32 = 10;
+pub const WIRE_VERSION: u32 = 11;
 
 /// Frontends per family.
 pub const MAX_FRONTENDS: u32 = 262_144;

@@ -1,7 +1,7 @@
 //! Sockets whose destinations are translated where they are named: at `connect` and `sendmsg`.
 
 use crate::{
-    addr::{Addr4, Addr6, Port},
+    addr::{Addr4, Addr6, Address, Port},
     wire::{wire_bits, wire_struct, wire_types},
 };
 
@@ -22,10 +22,11 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// Whom a connected socket has asked for, and whom it got.
-    pub struct Socket<A> {
-        asked: End<A>,
-        endpoint: End<A>,
+    /// Whom a connected socket has asked for, and whom it got. IPv4 addresses are mapped: an IPv6 socket can have been with either
+    /// family, one after the other.
+    pub struct Socket {
+        asked: End<Addr6>,
+        endpoint: End<Addr6>,
         service: u32,
     }
 }
@@ -109,8 +110,7 @@ wire_types! {
     Cookie = 8,
     End<Addr4> = 8,
     End<Addr6> = 20,
-    Socket<Addr4> = 20,
-    Socket<Addr6> = 44,
+    Socket = 44,
     PeerKey<Addr4> = 20,
     PeerKey<Addr6> = 32,
     Peer<Addr4> = 16,
@@ -160,14 +160,14 @@ impl<A: Copy> End<A> {
     }
 }
 
-impl<A: Copy> Socket<A> {
+impl Socket {
     /// A socket that is connected to an endpoint of the Service port `service` instead of to `asked`.
     #[must_use]
     #[inline(always)]
-    pub const fn new(asked: (A, Port), endpoint: (A, Port), service: u32) -> Self {
+    pub fn new<A: Address>(asked: (A, Port), endpoint: (A, Port), service: u32) -> Self {
         Self {
-            asked: End::new(asked),
-            endpoint: End::new(endpoint),
+            asked: End::new((asked.0.to_v6(), asked.1)),
+            endpoint: End::new((endpoint.0.to_v6(), endpoint.1)),
             service,
         }
     }
@@ -175,14 +175,14 @@ impl<A: Copy> Socket<A> {
     /// Whom it has asked for.
     #[must_use]
     #[inline(always)]
-    pub const fn asked(&self) -> (A, Port) {
+    pub const fn asked(&self) -> (Addr6, Port) {
         self.asked.get()
     }
 
     /// Whom it is connected to.
     #[must_use]
     #[inline(always)]
-    pub const fn endpoint(&self) -> (A, Port) {
+    pub const fn endpoint(&self) -> (Addr6, Port) {
         self.endpoint.get()
     }
 

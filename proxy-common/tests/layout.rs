@@ -147,8 +147,8 @@ fn a_socket_is_whom_it_has_asked_for_and_whom_it_got() {
     let asked = (v4("10.96.0.10"), Port::new(80));
     let endpoint = (v4("10.244.1.5"), Port::new(0x1f90));
     let ends = [10, 96, 0, 10, 0, 80, 0, 0, 10, 244, 1, 5, 0x1f, 0x90, 0, 0];
-    let mut expected = ends.to_vec();
-    expected.extend(ne(&[7]));
+    let mapped = [&[0; 10][..], &[0xff; 2]].concat();
+    let expected = [&mapped, &ends[..8], &mapped, &ends[8..], &ne(&[7])].concat();
     assert_eq!(bytes_of(&Socket::new(asked, endpoint, 7)), expected);
     let socket = Cookie::new(2 << 32 | 1);
     let key = |side, end: &[u8]| [ne(&[1, 2]), end.to_vec(), ne(&[side])].concat();

@@ -3,14 +3,14 @@
 use aya_ebpf::programs::TcContext;
 use proxy_common::{
     Addr4, Addr6, Address, CANARY4, CANARY6, Cookie, FlowKey, Interface, InterfaceFlags, Network, Settings,
-    SocketRules, TCP,
+    SocketRules,
 };
 
 use crate::{
     chain::{ipv4_chain, ipv6_chain},
     maps::{
         self, Affinities, Datagrams, Endpoints, Flows, Fragmented, Fragments, Frontends, HeldFragments,
-        ListMembers, NodeAddresses, Sockets, SourceRanges, Unconnected,
+        ListMembers, NodeAddresses, SourceRanges, Unconnected,
     },
     packet::Load,
     parse::{Header, Packet, Skip, ipv4_header, ipv6_header},
@@ -71,19 +71,6 @@ pub trait Family: sealed::Sealed + Sized {
     fn source_ranges() -> &'static SourceRanges<Self::Address>;
     /// `SOCKET_AFFINITY`.
     fn socket_affinities() -> &'static Affinities<Cookie, Self::Address>;
-    /// `TCP_SOCKETS`.
-    fn tcp_sockets() -> &'static Sockets<Self::Address>;
-    /// `UDP_SOCKETS`.
-    fn udp_sockets() -> &'static Sockets<Self::Address>;
-    /// The connected sockets of an IP protocol.
-    #[inline(always)]
-    fn sockets(protocol: u8) -> &'static Sockets<Self::Address> {
-        if protocol == TCP {
-            Self::tcp_sockets()
-        } else {
-            Self::udp_sockets()
-        }
-    }
     /// `UNCONNECTED`.
     fn unconnected() -> &'static Unconnected<Self::Address>;
     /// `DATAGRAMS`.
@@ -146,7 +133,7 @@ pub enum V6 {}
 macro_rules! family {
     ($family:ident, $address:ty, ipv6: $ipv6:literal, header: $header_len:literal, headers: $headers:literal, addresses: $addresses:literal,
      $header:ident $chain:ident, $store:ident, $snat:ident, $node:ident, $canary:ident, pods: $pods:ident $pods_bit:ident,
-     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $tcp_sockets:ident, $udp_sockets:ident, $unconnected:ident,
+     [$frontends:ident, $endpoints:ident, $members:ident, $ranges:ident, $affinities:ident, $unconnected:ident,
       $datagrams:ident, $ingress:ident, $egress:ident, $nodes:ident,
       $fragments:ident, $fragmented:ident, $held:ident]) => {
         impl sealed::Sealed for $family {}
@@ -212,14 +199,6 @@ macro_rules! family {
                 &maps::$affinities
             }
             #[inline(always)]
-            fn tcp_sockets() -> &'static Sockets<$address> {
-                &maps::$tcp_sockets
-            }
-            #[inline(always)]
-            fn udp_sockets() -> &'static Sockets<$address> {
-                &maps::$udp_sockets
-            }
-            #[inline(always)]
             fn unconnected() -> &'static Unconnected<$address> {
                 &maps::$unconnected
             }
@@ -256,8 +235,8 @@ macro_rules! family {
 }
 
 family!(V4, Addr4, ipv6: false, header: 20, headers: 40, addresses: 12, ipv4_header ipv4_chain, store_ipv4, snat4, node4, CANARY4, pods: pods4 PODS4,
-    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, SOCKET_AFFINITY4, TCP_SOCKETS4, UDP_SOCKETS4, UNCONNECTED4, DATAGRAMS4,
+    [FRONTENDS4, ENDPOINTS4, LIST_MEMBERS4, SOURCE_RANGES4, SOCKET_AFFINITY4, UNCONNECTED4, DATAGRAMS4,
      INGRESS_FLOWS4, EGRESS_FLOWS4, NODE_ADDRESSES4, FRAGMENTS4, FRAGMENTED4, HELD_FRAGMENTS4]);
 family!(V6, Addr6, ipv6: true, header: 40, headers: 60, addresses: 8, ipv6_header ipv6_chain, store_ipv6, snat6, node6, CANARY6, pods: pods6 PODS6,
-    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, SOCKET_AFFINITY6, TCP_SOCKETS6, UDP_SOCKETS6, UNCONNECTED6, DATAGRAMS6,
+    [FRONTENDS6, ENDPOINTS6, LIST_MEMBERS6, SOURCE_RANGES6, SOCKET_AFFINITY6, UNCONNECTED6, DATAGRAMS6,
      INGRESS_FLOWS6, EGRESS_FLOWS6, NODE_ADDRESSES6, FRAGMENTS6, FRAGMENTED6, HELD_FRAGMENTS6]);

@@ -32,7 +32,7 @@ pub type SourceRanges<A> = LpmTrie<SourceRange<A>, u32, { MAX_SOURCE_RANGES as u
 /// Service port and client → its endpoint. Clients are known by address, or by network namespace.
 pub type Affinities<C, A> = LruHashMap<AffinityKey<C>, Affinity<A>, { MAX_AFFINITIES as usize }>;
 /// Socket → whom it has asked for, and whom it got.
-pub type Sockets<A> = HashMap<Cookie, Socket<A>, { MAX_SOCKETS as usize }, ON_DEMAND>;
+pub type Sockets = HashMap<Cookie, Socket, { MAX_SOCKETS as usize }, ON_DEMAND>;
 /// Socket → what has to be forgotten with it.
 pub type Unconnected<A> = HashMap<Cookie, Asked<A>, { MAX_SOCKETS as usize }, ON_DEMAND>;
 /// Socket and one side → the other side.
@@ -73,13 +73,9 @@ pub static SOCKET_AFFINITY4: Affinities<Cookie, Addr4> = Affinities::new();
 #[btf_map]
 pub static SOCKET_AFFINITY6: Affinities<Cookie, Addr6> = Affinities::new();
 #[btf_map]
-pub static TCP_SOCKETS4: Sockets<Addr4> = Sockets::new();
+pub static TCP_SOCKETS: Sockets = Sockets::new();
 #[btf_map]
-pub static UDP_SOCKETS4: Sockets<Addr4> = Sockets::new();
-#[btf_map]
-pub static TCP_SOCKETS6: Sockets<Addr6> = Sockets::new();
-#[btf_map]
-pub static UDP_SOCKETS6: Sockets<Addr6> = Sockets::new();
+pub static UDP_SOCKETS: Sockets = Sockets::new();
 #[btf_map]
 pub static UNCONNECTED4: Unconnected<Addr4> = Unconnected::new();
 #[btf_map]

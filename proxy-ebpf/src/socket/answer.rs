@@ -1,9 +1,9 @@
 //! `getpeername` and `recvmsg`: a process is told whom it has asked for, not who serves that.
 
 use aya_ebpf::programs::SockAddrContext;
-use proxy_common::{PeerKey, UDP};
+use proxy_common::{Address, PeerKey, UDP};
 
-use super::{place::Place, protocol, socket};
+use super::{connected, place::Place, protocol, socket};
 use crate::Family;
 
 /// The peer of a connected socket.
@@ -30,12 +30,14 @@ pub(crate) fn sender<P: Place>(ctx: &SockAddrContext) {
 #[inline(always)]
 fn is_of_connected<P: Place>(ctx: &SockAddrContext, protocol: u8) -> bool {
     // SAFETY: as above.
-    let Some(known) = (unsafe { P::Family::sockets(protocol).get(socket(ctx)) }) else {
+    let Some(known) = (unsafe { connected(protocol).get(socket(ctx)) }) else {
         return false;
     };
-    let is_endpoint = known.endpoint() == P::peer(ctx);
+    let (address, port) = P::peer(ctx);
+    let is_endpoint = known.endpoint() == (address.to_v6(), port);
     if is_endpoint {
-        P::put(ctx, known.asked());
+        let (address, port) = known.asked();
+        P::put(ctx, (Address::of_v6(address), port));
     }
     is_endpoint
 }

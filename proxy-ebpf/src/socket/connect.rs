@@ -1,12 +1,12 @@
 //! `connect`: the socket gets the endpoint for its peer, and keeps it.
 
 use aya_ebpf::{bindings::BPF_ANY, programs::SockAddrContext};
-use proxy_common::{Cookie, Counter, Port, Socket, TCP};
+use proxy_common::{Address as _, Cookie, Counter, Port, Socket, TCP};
 
 use super::{
     Ruling,
     ask::{Asker, Reply},
-    canary,
+    canary, connected,
     place::Place,
     protocol,
     release::forget,
@@ -26,7 +26,6 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
     }
     match reply::<P>(ctx, asked, protocol) {
         Reply::Endpoint(endpoint, _, service) => {
-            P::forget_other(protocol, socket(ctx));
             note::<P::Family>(protocol, socket(ctx), &Socket::new(asked, endpoint, service));
             P::put(ctx, endpoint);
             Ruling::Allow
@@ -37,8 +36,7 @@ pub(crate) fn connect<P: Place>(ctx: &SockAddrContext) -> Ruling {
         }
         Reply::Pass => {
             // It may have been connected before, and have failed without a trace: the kernel asks for the way first.
-            forget::<P::Family>(protocol, socket(ctx));
-            P::forget_other(protocol, socket(ctx));
+            forget(protocol, socket(ctx));
             Ruling::Allow
         }
     }
@@ -61,12 +59,13 @@ fn reply<P: Place>(
 
 /// Not inlined: with a stack frame of its own it fits beside the hook's.
 #[inline(never)]
-fn note<F: Family>(protocol: u8, cookie: Cookie, socket: &Socket<F::Address>) {
+fn note<F: Family>(protocol: u8, cookie: Cookie, socket: &Socket) {
     count::add(Counter::SocketsConnected);
     if protocol == TCP {
-        note_led::<F>(socket.endpoint());
+        let (address, port) = socket.endpoint();
+        note_led::<F>((F::Address::of_v6(address), port));
     }
-    if F::sockets(protocol)
+    if connected(protocol)
         .insert(cookie, socket, BPF_ANY.into())
         .is_err()
     {

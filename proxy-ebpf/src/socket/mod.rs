@@ -25,6 +25,8 @@ use aya_ebpf::{
 };
 use proxy_common::{Cookie, TCP, UDP};
 
+use crate::maps::{Sockets, TCP_SOCKETS, UDP_SOCKETS};
+
 /// What a hook says of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ruling {
@@ -44,6 +46,16 @@ fn socket(ctx: &SockAddrContext) -> Cookie {
 fn netns(ctx: &SockAddrContext) -> Cookie {
     // SAFETY: as above.
     Cookie::new(unsafe { bpf_get_netns_cookie(ctx.as_ptr()) })
+}
+
+/// Those of an IP protocol that are connected to endpoints.
+#[inline(always)]
+fn connected(protocol: u8) -> &'static Sockets {
+    if protocol == TCP {
+        &TCP_SOCKETS
+    } else {
+        &UDP_SOCKETS
+    }
 }
 
 /// TCP, UDP or nothing that a Service could be.

@@ -3,9 +3,8 @@
 //! Each field is read and written as a word of its own: the kernel knows no other access to them.
 
 use aya_ebpf::{bindings::bpf_sock, programs::SockAddrContext};
-use proxy_common::{Addr4, Addr6, Address, Cookie, Port};
+use proxy_common::{Addr4, Addr6, Address, Port};
 
-use super::release::forget;
 use crate::{Family, V4, V6};
 
 /// The address of one family in a hook's context.
@@ -29,10 +28,6 @@ pub(crate) trait Place {
         unsafe { (&raw mut (*ctx.sock_addr).user_port).write_volatile(port.word().into()) };
     }
 
-    /// Forgets whom a socket of this kind was connected to in the other family.
-    #[inline(always)]
-    fn forget_other(_protocol: u8, _socket: Cookie) {}
-
     /// The address that the socket is bound to, or that the call says; the any-address without.
     fn source(ctx: &SockAddrContext) -> Of<Self>;
 
@@ -50,14 +45,10 @@ pub(crate) enum Ipv6 {}
 /// An IPv4 address in an IPv6 one (RFC 4291, 2.5.5.2).
 pub(crate) enum Mapped {}
 
-/// The third word of such an address.
-const MAPPED: u32 = 0xffff_u32.to_be();
-
 /// Whether the address is an IPv4 one.
 #[inline(always)]
 pub(crate) fn is_mapped(ctx: &SockAddrContext) -> bool {
-    let [a, b, c, _] = words(ctx);
-    a | b == 0 && c == MAPPED
+    Ipv6::address(ctx).is_mapped()
 }
 
 impl Place for Ipv4 {
@@ -84,11 +75,6 @@ impl Place for Ipv4 {
 
 impl Place for Ipv6 {
     type Family = V6;
-
-    #[inline(always)]
-    fn forget_other(protocol: u8, socket: Cookie) {
-        forget::<V4>(protocol, socket);
-    }
 
     #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr6 {
@@ -118,11 +104,6 @@ impl Place for Ipv6 {
 
 impl Place for Mapped {
     type Family = V4;
-
-    #[inline(always)]
-    fn forget_other(protocol: u8, socket: Cookie) {
-        forget::<V6>(protocol, socket);
-    }
 
     #[inline(always)]
     fn source(ctx: &SockAddrContext) -> Addr4 {

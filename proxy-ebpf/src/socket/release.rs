@@ -3,6 +3,7 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_socket_cookie, programs::SockContext};
 use proxy_common::{ASKED, Addr4, Addr6, Cookie, PeerKey, Port, TCP, UDP};
 
+use super::connected;
 use crate::{Family, V4, V6, hints::may_be_led};
 
 /// `AF_INET6`, whose sockets may also speak IPv4.
@@ -21,24 +22,17 @@ pub(crate) fn closed(ctx: &SockContext) {
     let is_v6 = family == AF_INET6;
     if protocol == UDP.into() {
         let socket = socket(ctx);
-        forget_udp::<V4>(socket);
+        forget(UDP, socket);
+        forget_datagrams::<V4>(socket);
         if is_v6 {
-            forget_udp::<V6>(socket);
+            forget_datagrams::<V6>(socket);
         }
     } else if protocol == TCP.into() {
-        if may_be_led::<V4>((peer4(ctx), peer_port(ctx))) {
-            forget::<V4>(TCP, socket(ctx));
-        }
-        if is_v6 && may_be_led::<V6>((peer6(ctx), peer_port(ctx))) {
-            forget::<V6>(TCP, socket(ctx));
+        let port = peer_port(ctx);
+        if may_be_led::<V4>((peer4(ctx), port)) || is_v6 && may_be_led::<V6>((peer6(ctx), port)) {
+            forget(TCP, socket(ctx));
         }
     }
-}
-
-#[inline(always)]
-fn forget_udp<F: Family>(socket: Cookie) {
-    forget::<F>(UDP, socket);
-    forget_datagrams::<F>(socket);
 }
 
 #[inline(always)]
@@ -73,8 +67,8 @@ fn peer_port(ctx: &SockContext) -> Port {
 
 /// Forgets whom a socket is connected to. Most are not known, and to look takes no lock.
 #[inline(always)]
-pub(super) fn forget<F: Family>(protocol: u8, socket: Cookie) {
-    let sockets = F::sockets(protocol);
+pub(super) fn forget(protocol: u8, socket: Cookie) {
+    let sockets = connected(protocol);
     // SAFETY: only tested for presence.
     if unsafe { sockets.get(socket) }.is_some() {
         let _ = sockets.remove(socket);

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd as _,
 };
 
 use harness::{
@@ -10,9 +11,13 @@ use harness::{
     traffic::PATIENCE,
     world::{Variant, shared_with_sockets},
 };
+use nix::libc::{AF_INET, IPPROTO_IPV6, IPV6_ADDRFORM, c_int, socklen_t};
 use socket2::{Domain, Socket};
 
-use super::{ask, exchange, mapped, open};
+use super::{
+    ask, exchange, mapped, open,
+    reconnected::{is_forgotten, known},
+};
 
 #[test]
 fn a_connection_to_an_ipv4_service_by_an_ipv6_socket_has_the_service_for_its_peer() {
@@ -62,6 +67,38 @@ fn a_socket_of_ipv6_alone_reaches_an_ipv6_service_and_no_ipv4_one() {
             assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
         }
     }
+}
+
+#[test]
+fn an_ipv6_socket_that_has_become_an_ipv4_one_has_the_service_for_its_peer_and_is_forgotten_when_it_is_closed()
+ {
+    for variant in [crate::IPV4_TCP, crate::IPV4_UDP] {
+        let world = shared_with_sockets();
+        let [one, two] = &world.topology.nodes;
+        let service = world.publish(variant, &[&two.pods[0]]).unwrap();
+        let socket = ipv6(variant, &one.host, false, mapped(service.vip())).unwrap();
+        become_ipv4(&socket);
+        assert_eq!(socket.peer_addr().unwrap().as_socket(), Some(service.vip()));
+        assert_eq!(ask(&socket).unwrap().0, two.pods[0].name);
+        assert_eq!(known(&world, &socket), [service.vip().to_string()]);
+        is_forgotten(&world, socket);
+    }
+}
+
+/// As ipv6(7) has it. No library does.
+fn become_ipv4(socket: &Socket) {
+    let (family, length) = (AF_INET, size_of::<c_int>() as socklen_t);
+    // SAFETY: an open socket, and an option's value that is read while the call lasts.
+    let result = unsafe {
+        nix::libc::setsockopt(
+            socket.as_raw_fd(),
+            IPPROTO_IPV6,
+            IPV6_ADDRFORM,
+            (&raw const family).cast(),
+            length,
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }
 
 fn ipv6(variant: Variant, client: &Host, is_alone: bool, target: SocketAddr) -> io::Result<Socket> {

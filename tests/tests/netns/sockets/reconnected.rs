@@ -24,11 +24,23 @@ for_each_tcp!(
 );
 
 /// Whom the programs know the socket to have asked for.
-fn known(world: &World, socket: &Socket) -> Vec<String> {
+pub(super) fn known(world: &World, socket: &Socket) -> Vec<String> {
     let number = SockRef::from(socket).cookie().unwrap();
     let rows = dump::sockets(&PinDir::new(world.agents[0].pin_root())).unwrap();
     let own = rows.into_iter().filter(|row| row.socket == number);
     own.map(|row| row.asked).collect()
+}
+
+/// Once it is closed.
+pub(super) fn is_forgotten(world: &World, socket: Socket) {
+    let number = SockRef::from(&socket).cookie().unwrap();
+    drop(socket);
+    wait::until("nothing is known of a closed socket", READY, || {
+        let rows = dump::sockets(&PinDir::new(world.agents[0].pin_root()))?;
+        ensure!(rows.iter().all(|row| row.socket != number), "{rows:?}");
+        Ok(())
+    })
+    .unwrap();
 }
 
 fn is_refused(socket: &Socket, target: SocketAddr) {
@@ -89,14 +101,7 @@ fn what_had_no_way_to_a_service_s_endpoint_is_forgotten_when_it_is_connected_els
     let pod = &two.pods[0];
     for variant in [crate::IPV4_TCP, crate::IPV6_TCP] {
         let served = world.publish(variant, &[pod]).unwrap();
-        let without_way = world
-            .publish_edited(variant, &[pod], |service| {
-                for endpoint in &mut service.endpoints {
-                    endpoint.address = nowhere(endpoint.address);
-                }
-            })
-            .unwrap();
-        world.agents[0].wait_for(&without_way.service).unwrap();
+        let without_way = publish_without_way(&world, variant, pod);
         let failed = || {
             let socket = one
                 .host
@@ -108,14 +113,37 @@ fn what_had_no_way_to_a_service_s_endpoint_is_forgotten_when_it_is_connected_els
             socket
         };
         is_with(&world, failed(), served.direct(pod), pod, &[]);
-        let number = SockRef::from(&failed()).cookie().unwrap();
-        wait::until("nothing is known of a closed socket", READY, || {
-            let rows = dump::sockets(&PinDir::new(world.agents[0].pin_root()))?;
-            ensure!(rows.iter().all(|row| row.socket != number), "{rows:?}");
-            Ok(())
-        })
-        .unwrap();
+        is_forgotten(&world, failed());
     }
+}
+
+#[test]
+fn an_ipv6_socket_that_had_no_way_to_an_ipv4_service_is_connected_to_ipv6_and_the_first_is_forgotten() {
+    let world = shared_with_sockets();
+    let [one, two] = &world.topology.nodes;
+    let pod = &two.pods[0];
+    let without_way = publish_without_way(&world, crate::IPV4_TCP, pod);
+    let service = world.publish(crate::IPV6_TCP, &[pod]).unwrap();
+    let failed = || {
+        let socket = one.host.ns.run(|| open(crate::IPV6_TCP, Domain::IPV6)).unwrap();
+        socket.set_only_v6(false).unwrap();
+        socket.connect(&mapped(without_way.vip()).into()).unwrap_err();
+        assert_eq!(known(&world, &socket), [without_way.vip().to_string()]);
+        socket
+    };
+    is_with(&world, failed(), service.direct(pod), pod, &[]);
+    is_with(&world, failed(), service.vip(), pod, &[service.vip()]);
+}
+
+fn publish_without_way<'w>(world: &'w World, variant: Variant, pod: &Host) -> Published<'w> {
+    let service = world.publish_edited(variant, &[pod], |service| {
+        for endpoint in &mut service.endpoints {
+            endpoint.address = nowhere(endpoint.address);
+        }
+    });
+    let service = service.unwrap();
+    world.agents[0].wait_for(&service.service).unwrap();
+    service
 }
 
 /// Nodes have no route to it.

@@ -10,6 +10,7 @@ use aya::{
 use proxy_common::{Addr4, Addr6, Address, Cookie, Peer, PeerKey, ServiceName, Socket, TCP, UDP};
 
 use super::{PinDir, hash, name, names, open, protocol, rows::SocketRow, socket};
+use crate::dataplane::bpf::sockets::ends;
 
 /// The sockets of the node and of its pods.
 ///
@@ -18,32 +19,30 @@ use super::{PinDir, hash, name, names, open, protocol, rows::SocketRow, socket};
 pub fn sockets(pins: &PinDir) -> Result<Vec<SocketRow>> {
     let names = names(pins)?;
     let mut rows = Vec::new();
-    for (map, number) in [("TCP_SOCKETS", TCP), ("UDP_SOCKETS", UDP)] {
-        rows.extend(connected::<Addr4>(pins, &names, &format!("{map}4"), number)?);
-        rows.extend(connected::<Addr6>(pins, &names, &format!("{map}6"), number)?);
-    }
+    rows.extend(connected(pins, &names, "TCP_SOCKETS", TCP)?);
+    rows.extend(connected(pins, &names, "UDP_SOCKETS", UDP)?);
     rows.extend(unconnected::<Addr4>(pins, &names, "DATAGRAMS4")?);
     rows.extend(unconnected::<Addr6>(pins, &names, "DATAGRAMS6")?);
     rows.sort();
     Ok(rows)
 }
 
-fn connected<A: Address>(
+fn connected(
     pins: &PinDir,
     names: &BTreeMap<u32, ServiceName>,
     map: &str,
     number: u8,
-) -> Result<impl Iterator<Item = SocketRow>>
-where
-    Socket<A>: Pod,
-{
-    let row = move |(cookie, known): (Cookie, Socket<A>)| SocketRow {
-        service: name(names, known.service()),
-        protocol: protocol(number),
-        socket: cookie.get(),
-        connected: true,
-        asked: socket(known.asked()),
-        endpoint: socket(known.endpoint()),
+) -> Result<impl Iterator<Item = SocketRow>> {
+    let row = move |(cookie, known): (Cookie, Socket)| {
+        let [asked, endpoint] = ends(&known).map(|end| end.to_string());
+        SocketRow {
+            service: name(names, known.service()),
+            protocol: protocol(number),
+            socket: cookie.get(),
+            connected: true,
+            asked,
+            endpoint,
+        }
     };
     Ok(hash(pins, map)?.into_iter().map(row))
 }

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The maps that every pass of the agent and every run of the programs share.
-pub const MAP_NAMES: [&str; 33] = [
+pub const MAP_NAMES: [&str; 31] = [
     "FRONTENDS4",
     "FRONTENDS6",
     "ENDPOINTS4",
@@ -43,10 +43,8 @@ pub const MAP_NAMES: [&str; 33] = [
     "AFFINITY6",
     "SOCKET_AFFINITY4",
     "SOCKET_AFFINITY6",
-    "TCP_SOCKETS4",
-    "TCP_SOCKETS6",
-    "UDP_SOCKETS4",
-    "UDP_SOCKETS6",
+    "TCP_SOCKETS",
+    "UDP_SOCKETS",
     "UNCONNECTED4",
     "UNCONNECTED6",
     "DATAGRAMS4",

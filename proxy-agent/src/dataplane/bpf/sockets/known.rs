@@ -3,23 +3,16 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
-use aya::{
-    Pod,
-    maps::{HashMap, Map, MapData, MapError},
-};
-use proxy_common::{Addr4, Addr6, Address, Cookie, Socket};
+use aya::maps::{HashMap, Map, MapData, MapError};
+use proxy_common::{Addr6, Address as _, Cookie, Port, Socket};
 
 use crate::{
-    dataplane::bpf::{dump, flows::socket, object::PinDir},
-    model::Family,
+    dataplane::bpf::{dump, object::PinDir},
     node::sock_diag::{SockDiag, UdpSocket},
 };
 
-/// `UDP_SOCKETS4` and `UDP_SOCKETS6`.
-pub(in crate::dataplane::bpf) struct KnownSockets {
-    v4: HashMap<MapData, Cookie, Socket<Addr4>>,
-    v6: HashMap<MapData, Cookie, Socket<Addr6>>,
-}
+/// `UDP_SOCKETS`.
+pub(in crate::dataplane::bpf) struct KnownSockets(HashMap<MapData, Cookie, Socket>);
 
 impl KnownSockets {
     /// As they are pinned.
@@ -27,10 +20,8 @@ impl KnownSockets {
     /// # Errors
     /// When they cannot be opened.
     pub(in crate::dataplane::bpf) fn open(pins: &PinDir) -> Result<Self> {
-        Ok(Self {
-            v4: Map::HashMap(dump::open(pins, "UDP_SOCKETS4")?).try_into()?,
-            v6: Map::HashMap(dump::open(pins, "UDP_SOCKETS6")?).try_into()?,
-        })
+        let map = Map::HashMap(dump::open(pins, "UDP_SOCKETS")?);
+        Ok(Self(map.try_into()?))
     }
 
     /// How many there are in the network namespace of this thread. What is known besides have been closed unseen.
@@ -46,20 +37,16 @@ impl KnownSockets {
 
     /// Whom it has asked for, and the endpoint that it has got; `None` if no program has led it.
     pub(super) fn of(&self, socket: &UdpSocket) -> Result<Option<[SocketAddr; 2]>> {
-        match Family::of(socket.peer.ip()) {
-            Family::V4 => of(&self.v4, socket.number),
-            Family::V6 => of(&self.v6, socket.number),
+        match self.0.get(&Cookie::new(socket.number), 0) {
+            Ok(known) => Ok(Some(ends(&known))),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn of<A: Address>(map: &HashMap<MapData, Cookie, Socket<A>>, number: u64) -> Result<Option<[SocketAddr; 2]>>
-where
-    Socket<A>: Pod,
-{
-    match map.get(&Cookie::new(number), 0) {
-        Ok(known) => Ok(Some([socket(known.asked()), socket(known.endpoint())])),
-        Err(MapError::KeyNotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+/// Whom a socket has asked for, and the endpoint that it has got, in their own family.
+pub(in crate::dataplane::bpf) fn ends(known: &Socket) -> [SocketAddr; 2] {
+    let end = |(address, port): (Addr6, Port)| SocketAddr::new(address.to_ip().to_canonical(), port.get());
+    [end(known.asked()), end(known.endpoint())]
 }

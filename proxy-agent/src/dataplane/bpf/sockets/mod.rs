@@ -24,7 +24,7 @@ pub use self::{
 };
 pub(super) use self::{
     end::{Misled, end_known},
-    known::KnownSockets,
+    known::{KnownSockets, ends},
 };
 use super::object::PinDir;
 use crate::explain::explain;
