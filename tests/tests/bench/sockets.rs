@@ -6,36 +6,50 @@ use serde_json::Value;
 
 use crate::run;
 
-const COMPARISONS: [&str; 9] = [
-    "pod → ClusterIP: CRR of direct",
-    "pod → ClusterIP: RR of direct",
-    "pod of --socket-lb host → ClusterIP: CRR of direct",
-    "pod of --socket-lb host → ClusterIP: RR of direct",
-    "host → ClusterIP: CRR of direct",
-    "host → ClusterIP: RR of direct",
-    "pod → no Service: CRR of that without programs",
-    "pod → no Service: UDP connect more than without programs",
-    "host → no Service: UDP connect more than without programs",
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+/// Of each family. What is behind the colon, and what should come of it.
+const COMPARISONS: [[&str; 3]; 9] = [
+    ["pod → ClusterIP", "CRR of direct", r#"{"at_least":0.97}"#],
+    ["pod → ClusterIP", "RR of direct", r#"{"at_least":0.99}"#],
+    ["pod of --socket-lb host → ClusterIP", "CRR of direct", "null"],
+    ["pod of --socket-lb host → ClusterIP", "RR of direct", "null"],
+    ["host → ClusterIP", "CRR of direct", r#"{"at_least":0.97}"#],
+    ["host → ClusterIP", "RR of direct", r#"{"at_least":0.99}"#],
+    [
+        "pod → no Service",
+        "CRR of that without programs",
+        r#"{"at_least":0.98}"#,
+    ],
+    [
+        "pod → no Service",
+        "UDP connect more than without programs",
+        r#"{"at_most":1000.0}"#,
+    ],
+    [
+        "host → no Service",
+        "UDP connect more than without programs",
+        r#"{"at_most":1000.0}"#,
+    ],
 ];
-const WAYS: [&str; 18] = [
-    "pod → ClusterIP: CRR",
-    "pod → endpoint: CRR",
-    "pod → ClusterIP: RR",
-    "pod → endpoint: RR",
-    "pod of --socket-lb host → ClusterIP: CRR",
-    "pod of --socket-lb host → endpoint: CRR",
-    "pod of --socket-lb host → ClusterIP: RR",
-    "pod of --socket-lb host → endpoint: RR",
-    "host → ClusterIP: CRR",
-    "host → endpoint: CRR",
-    "host → ClusterIP: RR",
-    "host → endpoint: RR",
-    "pod → no Service: CRR",
-    "pod without programs → no Service: CRR",
-    "pod → no Service: UDP connect",
-    "pod without programs → no Service: UDP connect",
-    "host → no Service: UDP connect",
-    "host without programs → no Service: UDP connect",
+const WAYS: [[&str; 2]; 18] = [
+    ["pod → ClusterIP", "CRR"],
+    ["pod → endpoint", "CRR"],
+    ["pod → ClusterIP", "RR"],
+    ["pod → endpoint", "RR"],
+    ["pod of --socket-lb host → ClusterIP", "CRR"],
+    ["pod of --socket-lb host → endpoint", "CRR"],
+    ["pod of --socket-lb host → ClusterIP", "RR"],
+    ["pod of --socket-lb host → endpoint", "RR"],
+    ["host → ClusterIP", "CRR"],
+    ["host → endpoint", "CRR"],
+    ["host → ClusterIP", "RR"],
+    ["host → endpoint", "RR"],
+    ["pod → no Service", "CRR"],
+    ["pod without programs → no Service", "CRR"],
+    ["pod → no Service", "UDP connect"],
+    ["pod without programs → no Service", "UDP connect"],
+    ["host → no Service", "UDP connect"],
+    ["host without programs → no Service", "UDP connect"],
 ];
 /// With the family whose sockets they see.
 const PROGRAMS: [[&str; 2]; 8] = [
@@ -64,10 +78,15 @@ fn the_smallest_run_measures_every_way_and_every_program_in_both_sizes_and_compa
         "the kernel's measuring itself, taken off",
     ];
     let of_a_size = || {
-        let all = COMPARISONS.iter().chain(&WAYS).chain(&others);
-        all.map(ToString::to_string).chain(programs())
+        let ways = WAYS.iter().flat_map(|[way, load]| of_families(way, load));
+        let others = others.iter().map(ToString::to_string);
+        comparisons()
+            .map(|(what, _)| what)
+            .chain(ways)
+            .chain(others)
+            .chain(programs())
     };
-    let of_both = COMPARISONS.iter().map(|what| {
+    let of_both = comparisons().map(|(what, _)| {
         let relation = if what.contains("more than") {
             "more than"
         } else {
@@ -75,7 +94,7 @@ fn the_smallest_run_measures_every_way_and_every_program_in_both_sizes_and_compa
         };
         format!("{what}: {relation} at 10")
     });
-    let of_both = of_both.chain(programs().map(|what| format!("{what}: of that at 10")));
+    let of_both = of_both.chain(programs().map(|what| format!("{what}: more than at 10")));
     let expected: BTreeSet<(String, String)> = of_a_size()
         .map(|what| ("10".to_owned(), what))
         .chain(of_a_size().chain(of_both).map(|what| ("20".to_owned(), what)))
@@ -104,23 +123,31 @@ fn each_missed_target_of_sockets_is_named_and_the_run_fails_by_it_and_by_nothing
     let missed = [
         (
             "10",
-            "pod → no Service: UDP connect more than without programs",
+            "pod → no Service, IPv6: UDP connect more than without programs",
+            1000.0,
             1100.0,
         ),
-        ("20", "socket_connect4: IPv4, Service: of that at 10", 2.5),
+        (
+            "20",
+            "socket_connect4: IPv4, Service: more than at 10",
+            100.0,
+            150.0,
+        ),
     ];
     let rows = figures["rows"].as_array_mut().unwrap();
-    for (size, what, value) in missed {
+    for (size, what, most, value) in missed {
         let is_it = |row: &&mut Value| row["what"] == what && row["size"] == size;
-        rows.iter_mut().find(is_it).unwrap()["value"] = value.into();
+        let row = rows.iter_mut().find(is_it).unwrap();
+        row["target"]["at_most"] = most.into();
+        row["value"] = value.into();
     }
     let missed = run::check(bench(), &figures);
     assert_eq!(missed.status.code(), Some(1), "{missed:?}");
     assert_eq!(
         String::from_utf8(missed.stderr).unwrap(),
-        "missed: pod → no Service: UDP connect more than without programs, 10 Services: 1100 ns, should be at most \
+        "missed: pod → no Service, IPv6: UDP connect more than without programs, 10 Services: 1100 ns, should be at most \
          1000 ns\n\
-         missed: socket_connect4: IPv4, Service: of that at 10, 20 Services: 2.50, should be at most 1.5\n"
+         missed: socket_connect4: IPv4, Service: more than at 10, 20 Services: 150 ns, should be at most 100 ns\n"
     );
 }
 
@@ -132,25 +159,19 @@ fn an_interrupted_run_takes_its_nodes_and_agents_down() {
 #[test]
 fn every_target_of_connections_translated_at_connect_is_one_of_the_check() {
     let rows = FIGURES["rows"].as_array().unwrap();
-    let bound = |what: &str| {
+    for (what, target) in comparisons() {
         let row = rows.iter().find(|row| row["what"] == what).unwrap();
-        row["target"].to_string()
-    };
-    let bounds = COMPARISONS.map(bound);
-    assert_eq!(
-        bounds,
-        [
-            r#"{"at_least":0.97}"#,
-            r#"{"at_least":0.99}"#,
-            "null",
-            "null",
-            r#"{"at_least":0.97}"#,
-            r#"{"at_least":0.99}"#,
-            r#"{"at_least":0.98}"#,
-            r#"{"at_most":1000.0}"#,
-            r#"{"at_most":1000.0}"#,
-        ]
-    );
+        assert_eq!(row["target"].to_string(), target, "{what}");
+    }
+}
+
+fn comparisons() -> impl Iterator<Item = (String, &'static str)> {
+    let of = |[way, load, target]: &[&'static str; 3]| of_families(way, load).map(|what| (what, *target));
+    COMPARISONS.iter().flat_map(of)
+}
+
+fn of_families(way: &str, load: &str) -> [String; 2] {
+    FAMILIES.map(|family| format!("{way}, {family}: {load}"))
 }
 
 fn bench() -> Command {

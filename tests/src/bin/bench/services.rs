@@ -1,12 +1,13 @@
 //! The Services: ten that are measured, and others that only are there.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use harness::{agent::Agent, manifests::Manifests, signals};
+use proxy_agent::model::Family;
 use serde_json::{Value, json};
 
 /// How many are measured.
@@ -17,10 +18,25 @@ const TO_EACH: u32 = MEASURED / 2;
 /// How long a proxy may take for all Services before something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// All pods of the topology.
+/// All pods of the topology, by their IPv4 addresses.
 pub(crate) const PODS: &str = "192.168.166.0/24";
-const BESIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 166, 157);
-const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 168, 166, 162);
+const BESIDE: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(192, 168, 166, 157),
+    Ipv6Addr::new(0xfd00, 0x10, 0x166, 0, 0, 0, 0, 0x157),
+);
+const REMOTE: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(192, 168, 166, 162),
+    Ipv6Addr::new(0xfd00, 0x10, 0x166, 0, 0, 0, 0, 0x162),
+);
+/// Of those that are not measured, the first.
+const NOBODY: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(10, 128, 0, 0),
+    Ipv6Addr::new(0xfd00, 0x128, 0, 0, 0, 0, 0, 0),
+);
+const FIRST_CLUSTER_IP: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(10, 96, 1, 1),
+    Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 1, 1),
+);
 
 /// What a measured Service leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +72,15 @@ pub(crate) fn node_port(index: u32) -> u16 {
     30_001 + u16::try_from(index).unwrap_or_default()
 }
 
-/// The ClusterIP of Service `index`; its port is 80.
-pub(crate) fn cluster_ip(index: u32) -> IpAddr {
-    Ipv4Addr::from_bits(Ipv4Addr::new(10, 96, 1, 1).to_bits() + index).into()
+/// The ClusterIP of Service `index` of a family; its port is 80.
+pub(crate) fn cluster_ip(index: u32, family: Family) -> IpAddr {
+    numbered(FIRST_CLUSTER_IP, index, family)
 }
 
-/// Tells agents of so many Services.
-pub(crate) fn write(manifests: &Manifests, count: u32) -> Result<()> {
-    let documents = (0..count).flat_map(documents);
+/// Tells agents of so many Services of each of these families.
+pub(crate) fn write(manifests: &Manifests, count: u32, families: &[Family]) -> Result<()> {
+    let documents =
+        (0..count).flat_map(|index| families.iter().flat_map(move |family| documents(index, *family)));
     let text: Vec<String> = documents.map(|document| document.to_string()).collect();
     // JSON is YAML.
     manifests.write_text("services", &text.join("\n---\n"))
@@ -80,33 +97,31 @@ pub(crate) fn wait_for(agent: &Agent, count: usize) -> Result<()> {
     signals::check()
 }
 
-/// The Service and its slice. One endpoint each; nothing is at those of the ones that are not measured.
-pub(crate) fn documents(index: u32) -> [Value; 2] {
-    let name = format!("service-{index}");
-    let is_measured = index < MEASURED;
-    let (address, port, node) = match index {
-        _ if !is_measured => (
-            Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 0).to_bits() + index),
-            8080,
-            "node3",
-        ),
-        0..TO_EACH => (BESIDE, target_port(index), "node1"),
-        _ => (REMOTE, target_port(index), "node2"),
+/// The Service of a family and its slice. One endpoint each; nothing is at those of the ones that are not measured.
+pub(crate) fn documents(index: u32, family: Family) -> [Value; 2] {
+    let (name, kind) = match family {
+        Family::V4 => (format!("service-{index}"), "IPv4"),
+        Family::V6 => (format!("service-{index}-ipv6"), "IPv6"),
     };
+    let (address, port, node) = match index {
+        MEASURED.. => (numbered(NOBODY, index, family), 8080, "node3"),
+        0..TO_EACH => (numbered(BESIDE, 0, family), target_port(index), "node1"),
+        _ => (numbered(REMOTE, 0, family), target_port(index), "node2"),
+    };
+    let node_port = (index < MEASURED && family == Family::V4).then(|| node_port(index));
     [
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": name},
             "spec": {
-                "type": if is_measured { "NodePort" } else { "ClusterIP" },
-                "clusterIP": cluster_ip(index), "clusterIPs": [cluster_ip(index)],
+                "type": if node_port.is_some() { "NodePort" } else { "ClusterIP" },
+                "clusterIP": cluster_ip(index, family), "clusterIPs": [cluster_ip(index, family)],
                 "ports": [{
-                    "name": "http", "protocol": "TCP", "port": 80, "targetPort": port,
-                    "nodePort": is_measured.then(|| node_port(index)),
+                    "name": "http", "protocol": "TCP", "port": 80, "targetPort": port, "nodePort": node_port,
                 }],
             },
         }),
         json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": kind,
             "metadata": {
                 "namespace": "default", "name": name, "labels": {"kubernetes.io/service-name": name},
             },
@@ -114,4 +129,11 @@ pub(crate) fn documents(index: u32) -> [Value; 2] {
             "endpoints": [{"addresses": [address], "conditions": {"ready": true}, "nodeName": node}],
         }),
     ]
+}
+
+fn numbered((v4, v6): (Ipv4Addr, Ipv6Addr), index: u32, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::from_bits(v4.to_bits() + index).into(),
+        Family::V6 => Ipv6Addr::from_bits(v6.to_bits() + u128::from(index)).into(),
+    }
 }

@@ -1,14 +1,16 @@
 //! What is compared with what, and what is promised of it.
 
+use proxy_agent::model::Family;
+
 use super::way::{
-    Address::{ClusterIp, Endpoint, NoService},
-    Client::{Host, Pod, PodOfPackets, UnseenHost, UnseenPod},
+    Address::{self, ClusterIp, Endpoint, NoService},
+    Client::{self, Host, Pod, PodOfPackets, UnseenHost, UnseenPod},
     Way,
 };
 use crate::figures::Bound;
 
 /// Two ways that are measured one right after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Comparison {
     pub(super) load: Load,
     pub(super) way: Way,
@@ -38,74 +40,75 @@ const FLAT: Bound = Bound::AtLeast(0.98);
 /// By how many nanoseconds a difference may grow.
 const FLAT_MORE: Bound = Bound::AtMost(250.0);
 
-impl Comparison {
-    pub(super) const ALL: [Self; 9] = [
-        Self::new(
-            Load::Connections,
-            Way::new(Pod, ClusterIp),
-            Way::new(Pod, Endpoint),
-            AT_CONNECT,
-        ),
-        Self::new(
-            Load::Requests,
-            Way::new(Pod, ClusterIp),
-            Way::new(Pod, Endpoint),
-            ONCE_CONNECTED,
-        ),
-        Self::new(
-            Load::Connections,
-            Way::new(PodOfPackets, ClusterIp),
-            Way::new(PodOfPackets, Endpoint),
-            None,
-        ),
-        Self::new(
-            Load::Requests,
-            Way::new(PodOfPackets, ClusterIp),
-            Way::new(PodOfPackets, Endpoint),
-            None,
-        ),
-        Self::new(
-            Load::Connections,
-            Way::new(Host, ClusterIp),
-            Way::new(Host, Endpoint),
-            AT_CONNECT,
-        ),
-        Self::new(
-            Load::Requests,
-            Way::new(Host, ClusterIp),
-            Way::new(Host, Endpoint),
-            ONCE_CONNECTED,
-        ),
-        Self::new(
-            Load::Connections,
-            Way::new(Pod, NoService),
-            Way::new(UnseenPod, NoService),
-            OF_NO_SERVICE,
-        ),
-        Self::new(
-            Load::Connects,
-            Way::new(Pod, NoService),
-            Way::new(UnseenPod, NoService),
-            OF_NO_SERVICE_MORE,
-        ),
-        Self::new(
-            Load::Connects,
-            Way::new(Host, NoService),
-            Way::new(UnseenHost, NoService),
-            OF_NO_SERVICE_MORE,
-        ),
-    ];
+/// What is done, by whom to whom and beside whom, and what is promised.
+type Planned = (Load, [(Client, Address); 2], Option<Bound>);
 
-    const fn new(load: Load, way: Way, base: Way, target: Option<Bound>) -> Self {
+const PLANNED: [Planned; 9] = [
+    (Load::Connections, [(Pod, ClusterIp), (Pod, Endpoint)], AT_CONNECT),
+    (
+        Load::Requests,
+        [(Pod, ClusterIp), (Pod, Endpoint)],
+        ONCE_CONNECTED,
+    ),
+    (
+        Load::Connections,
+        [(PodOfPackets, ClusterIp), (PodOfPackets, Endpoint)],
+        None,
+    ),
+    (
+        Load::Requests,
+        [(PodOfPackets, ClusterIp), (PodOfPackets, Endpoint)],
+        None,
+    ),
+    (
+        Load::Connections,
+        [(Host, ClusterIp), (Host, Endpoint)],
+        AT_CONNECT,
+    ),
+    (
+        Load::Requests,
+        [(Host, ClusterIp), (Host, Endpoint)],
+        ONCE_CONNECTED,
+    ),
+    (
+        Load::Connections,
+        [(Pod, NoService), (UnseenPod, NoService)],
+        OF_NO_SERVICE,
+    ),
+    (
+        Load::Connects,
+        [(Pod, NoService), (UnseenPod, NoService)],
+        OF_NO_SERVICE_MORE,
+    ),
+    (
+        Load::Connects,
+        [(Host, NoService), (UnseenHost, NoService)],
+        OF_NO_SERVICE_MORE,
+    ),
+];
+
+impl Comparison {
+    /// In both families.
+    pub(super) fn all() -> Vec<Self> {
+        let of = |family| PLANNED.iter().map(move |planned| Self::new(family, *planned));
+        Family::ALL.into_iter().flat_map(of).collect()
+    }
+
+    fn new(family: Family, (load, [way, base], target): Planned) -> Self {
+        let way_of = |(client, address)| Way {
+            family,
+            client,
+            address,
+        };
         Self {
             load,
-            way,
-            base,
+            way: way_of(way),
+            base: way_of(base),
             target,
         }
     }
 
-    /// As in `pod → ClusterIP: CRR of direct`.
+    /// As in `pod → ClusterIP, IPv4: CRR of direct`.
     pub(super) fn what(&self) -> String {
         let is_direct = self.way.client == self.base.client;
         let base = match self.load {

@@ -13,7 +13,11 @@ use aya::{
 };
 use proxy_agent::{dataplane::bpf::object::PinDir, model::Family};
 
-use super::{probes::Asked, stage::Stage, way::Client};
+use super::{
+    probes::Asked,
+    stage::Stage,
+    way::{Client, family_name},
+};
 use crate::{
     empty_program,
     figures::{Bound, Figure},
@@ -22,10 +26,10 @@ use crate::{
 
 /// What the names of all of them begin with.
 const PREFIX: &str = "socket_";
-/// How often as long a run may take in the largest cluster as in the smallest, whose frontends the processor's cache holds.
-pub(super) const FLAT: Bound = Bound::AtMost(1.5);
-/// Nanoseconds by which a run may take longer whatever that is of it: less than a look-up in cold memory.
-pub(super) const FLAT_MORE: f64 = 100.0;
+/// How much of its time in the smallest cluster, whose frontends the processor's cache holds, a run may take more in the largest.
+const FLAT: f64 = 0.5;
+/// Nanoseconds that it may take more whatever that is of it: less than a look-up in cold memory.
+const FLAT_AT_LEAST: f64 = 100.0;
 
 /// Which programs are measured how.
 struct Probe {
@@ -74,16 +78,18 @@ pub(super) fn measure(stage: &Stage, services: u32, slice: Duration) -> Result<V
     Ok(rows)
 }
 
+/// By how many nanoseconds a run may take longer in the largest cluster, of those that it takes in the smallest.
+pub(super) const fn flat(smallest: f64) -> Bound {
+    Bound::AtMost((smallest * FLAT).max(FLAT_AT_LEAST))
+}
+
 /// Whether a row is the time of a program.
 pub(super) fn is_time(row: &Figure) -> bool {
     row.what.starts_with(PREFIX)
 }
 
 fn what(program: &str, family: Family, asked: Asked) -> String {
-    let family = match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    };
+    let family = family_name(family);
     let asked = match asked {
         Asked::Hit => "Service",
         Asked::Miss => "no Service",

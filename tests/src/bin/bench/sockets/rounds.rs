@@ -16,8 +16,7 @@ use crate::{load, progress::progress, random::Random};
 /// Both sides of a comparison in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
-    /// Index into [`Comparison::ALL`].
-    pub(super) comparison: usize,
+    pub(super) comparison: Comparison,
     pub(super) way: f64,
     pub(super) base: f64,
 }
@@ -35,7 +34,7 @@ pub(super) fn measure(stage: &Stage, plan: &Plan, services: u32, random: &mut Ra
         samples: Vec::new(),
         at_connect: 0,
     };
-    let mut order: Vec<usize> = (0..Comparison::ALL.len()).collect();
+    let mut order = Comparison::all();
     for round in 0..plan.rounds {
         progress(&format!(
             "{services} Services: round {} of {}",
@@ -52,8 +51,14 @@ pub(super) fn measure(stage: &Stage, plan: &Plan, services: u32, random: &mut Ra
 }
 
 impl Rounds {
-    fn add(&mut self, stage: &Stage, comparison: usize, slice: Duration, random: &mut Random) -> Result<()> {
-        let Comparison { load, way, base, .. } = Comparison::ALL[comparison];
+    fn add(
+        &mut self,
+        stage: &Stage,
+        comparison: Comparison,
+        slice: Duration,
+        random: &mut Random,
+    ) -> Result<()> {
+        let Comparison { load, way, base, .. } = comparison;
         let mut sides = [(way, 0.0), (base, 0.0)];
         random.shuffle(&mut sides);
         for (side, value) in &mut sides {

@@ -13,7 +13,7 @@ use harness::{
     manifests::Manifests,
     netns::NetNs,
     scratch::Scratch,
-    topology::{Host, Topology},
+    topology::{Host, Topology, pod_network},
 };
 use proxy_agent::{
     dataplane::bpf::{dump, object::PinDir},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     load::Server,
-    services::{self, Destination, PODS},
+    services::{self, Destination},
 };
 
 /// The node whose agent translates all sockets.
@@ -52,8 +52,9 @@ impl Stage {
         topology.nodes.iter().try_for_each(|node| node.join_cgroup())?;
         let unseen = Cgroup::create("unseen")?;
         let scratch = Scratch::create()?;
+        let pods = Family::ALL.map(pod_network).join(",");
         let agent = |node: usize, whose| {
-            let flags = ["--cluster-cidr", PODS, "--socket-lb", whose];
+            let flags = ["--cluster-cidr", &pods, "--socket-lb", whose];
             Agent::start_with(&topology.nodes[node].host, &scratch, &flags)
         };
         let manifests = Manifests::new(scratch.manifests());
@@ -70,8 +71,8 @@ impl Stage {
 
     /// Waits until so many Services are served.
     pub(super) fn serve(&self, services: u32) -> Result<()> {
-        services::write(&self.manifests, services)?;
-        let all = usize::try_from(services)? + Probes::CLUSTER_IPS;
+        services::write(&self.manifests, services, &Family::ALL)?;
+        let all = usize::try_from(services)? * Family::ALL.len() + Probes::CLUSTER_IPS;
         self.agents
             .iter()
             .try_for_each(|agent| services::wait_for(agent, all))
@@ -95,9 +96,9 @@ impl Stage {
         };
         let pod = server_pod(&self.topology, destination);
         let target = |index| match way.address {
-            Address::ClusterIp => SocketAddr::new(services::cluster_ip(index), 80),
-            Address::Endpoint => pod.at(Family::V4, services::direct_port(index)),
-            Address::NoService => pod.at(Family::V4, no_service_port(index, way.client)),
+            Address::ClusterIp => SocketAddr::new(services::cluster_ip(index, way.family), 80),
+            Address::Endpoint => pod.at(way.family, services::direct_port(index)),
+            Address::NoService => pod.at(way.family, no_service_port(index, way.client)),
         };
         services::leading_to(destination).map(target).collect()
     }
@@ -138,16 +139,17 @@ fn servers(topology: &Topology, unseen: &Cgroup) -> Result<Vec<Server>> {
             let (service, direct) = (services::target_port(index), services::direct_port(index));
             [service, direct, no_service_port(index, Client::Pod)]
         });
-        servers.push(Server::start(&pod.ns, pod.ip(Family::V4), seen)?);
+        let seen: Vec<u16> = seen.collect();
+        for family in Family::ALL {
+            servers.push(Server::start(&pod.ns, pod.ip(family), seen.iter().copied())?);
+        }
     }
     let pod = server_pod(topology, Destination::Local);
     let ports =
         services::leading_to(Destination::Local).map(|index| no_service_port(index, Client::UnseenPod));
     let listen = |address| listen_in(unseen, pod, address);
-    servers.push(Server::start_by(
-        listen,
-        ports.map(|port| pod.at(Family::V4, port)),
-    )?);
+    let addresses = ports.flat_map(|port| Family::ALL.map(|family| pod.at(family, port)));
+    servers.push(Server::start_by(listen, addresses)?);
     Ok(servers)
 }
 

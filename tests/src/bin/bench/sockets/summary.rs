@@ -12,17 +12,10 @@ use crate::figures::Figure;
 /// The rows of a size.
 pub(super) fn figures(samples: &[Sample], services: u32) -> Vec<Figure> {
     let size = services.to_string();
-    let rows = Comparison::ALL
-        .iter()
-        .enumerate()
-        .flat_map(|(index, comparison)| {
-            let own: Vec<Sample> = samples
-                .iter()
-                .filter(|sample| sample.comparison == index)
-                .copied()
-                .collect();
-            of_comparison(comparison, &own, &size)
-        });
+    let rows = Comparison::all().into_iter().flat_map(|comparison| {
+        let own = samples.iter().filter(|sample| sample.comparison == comparison);
+        of_comparison(&comparison, &own.copied().collect::<Vec<_>>(), &size)
+    });
     rows.collect()
 }
 
@@ -65,26 +58,25 @@ pub(super) fn flat(rows: &[Figure], sizes: &[u32]) -> Vec<Figure> {
 }
 
 fn change(small: &Figure, large: &Figure) -> Option<Figure> {
-    let comparison = Comparison::ALL
+    let comparisons = Comparison::all();
+    let comparison = comparisons
         .iter()
         .find(|comparison| comparison.what() == large.what);
     let target = match comparison {
-        Some(comparison) => comparison.flat(),
-        None if programs::is_time(large) => programs::FLAT,
+        Some(comparison) => comparison.target.map(|_| comparison.flat()),
+        None if programs::is_time(large) => Some(programs::flat(small.value)),
         None => return None,
     };
-    let is_little = comparison.is_none() && large.value - small.value < programs::FLAT_MORE;
-    let is_difference = comparison.is_some_and(|comparison| comparison.load == Load::Connects);
-    let (relation, value, unit) = if is_difference {
-        ("more than", large.value - small.value, large.unit.as_str())
+    let is_ratio = large.unit.is_empty();
+    let (relation, value) = if is_ratio {
+        ("of that", large.value / small.value)
     } else {
-        ("of that", large.value / small.value, "")
+        ("more than", large.value - small.value)
     };
     let what = format!("{}: {relation} at {}", large.what, small.size);
     Some(Figure {
-        target: Some(target)
-            .filter(|_| !is_little && comparison.is_none_or(|comparison| comparison.target.is_some())),
-        ..Figure::new(&what, &large.size, value, unit)
+        target,
+        ..Figure::new(&what, &large.size, value, &large.unit)
     })
 }
 
@@ -95,7 +87,7 @@ mod tests {
 
     fn sample(comparison: usize, way: f64, base: f64) -> Sample {
         Sample {
-            comparison,
+            comparison: Comparison::all()[comparison],
             way,
             base,
         }
@@ -132,8 +124,28 @@ mod tests {
             let flat = flat(&rows, &[10, 50]);
             flat.iter().map(Figure::is_missed).collect::<Vec<_>>()
         };
-        assert_eq!(flat_of(rows_of(0.99, 200.0, 240.0, 50)), [false; 3]);
-        assert_eq!(flat_of(rows_of(0.9, 900.0, 400.0, 50)), [true; 3]);
+        assert_eq!(flat_of(rows_of(0.99, 200.0, 290.0, 50)), [false; 3]);
+        assert_eq!(flat_of(rows_of(0.9, 900.0, 310.0, 50)), [true; 3]);
+    }
+
+    #[test]
+    fn a_program_may_take_half_as_long_again_or_less_than_a_look_up_longer() {
+        let more = |small: f64, large: f64| {
+            let row = |size: &str, time| Figure::new("socket_release: IPv4, no Service", size, time, "ns");
+            let flat = flat(&[row("10", small), row("50", large)], &[10, 50]);
+            let [row] = &flat[..] else { panic!("{flat:?}") };
+            (row.what.clone(), row.value, row.target, row.is_missed())
+        };
+        let what = "socket_release: IPv4, no Service: more than at 10".to_owned();
+        for (small, large, bound, is_missed) in [
+            (28.0, 78.0, 100.0, false),
+            (28.0, 129.0, 100.0, true),
+            (1000.0, 1500.0, 500.0, false),
+            (1000.0, 1501.0, 500.0, true),
+        ] {
+            let expected = (what.clone(), large - small, Some(Bound::AtMost(bound)), is_missed);
+            assert_eq!(more(small, large), expected);
+        }
     }
 
     #[test]

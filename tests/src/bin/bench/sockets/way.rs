@@ -1,8 +1,11 @@
 //! Who connects to what.
 
+use proxy_agent::model::Family;
+
 /// One way to a pod on the client's own node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
+    pub(super) family: Family,
     pub(super) client: Client,
     pub(super) address: Address,
 }
@@ -33,16 +36,12 @@ pub(super) enum Address {
 }
 
 impl Way {
-    pub(super) const fn new(client: Client, address: Address) -> Self {
-        Self { client, address }
-    }
-
     /// Whether a program gives its sockets their endpoint.
     pub(super) fn is_translated_at_connect(self) -> bool {
         self.address == Address::ClusterIp && matches!(self.client, Client::Pod | Client::Host)
     }
 
-    /// As in `pod → ClusterIP`.
+    /// As in `pod → ClusterIP, IPv4`.
     pub(super) fn label(self) -> String {
         let client = match self.client {
             Client::Pod => "pod",
@@ -56,6 +55,14 @@ impl Way {
             Address::Endpoint => "endpoint",
             Address::NoService => "no Service",
         };
-        format!("{client} → {address}")
+        format!("{client} → {address}, {}", family_name(self.family))
+    }
+}
+
+/// `IPv4` or `IPv6`.
+pub(super) const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
     }
 }

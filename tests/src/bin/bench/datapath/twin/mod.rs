@@ -114,7 +114,7 @@ impl Twin {
         let pod = pod(&self.topology, way.destination);
         let target = |index| match way.address {
             Address::Direct => pod.at(Family::V4, services::direct_port(index)),
-            Address::ClusterIp => SocketAddr::new(services::cluster_ip(index), 80),
+            Address::ClusterIp => SocketAddr::new(services::cluster_ip(index, Family::V4), 80),
             Address::NodePort => one.host.at(Family::V4, services::node_port(index)),
         };
         let targets = services::leading_to(way.destination).map(target);

@@ -5,6 +5,8 @@ use std::{net::IpAddr, os::fd::OwnedFd};
 use anyhow::Result;
 use harness::{agent::Agent, kube_proxy::KubeProxy, manifests::Manifests, scratch::Scratch, topology::Host};
 
+use proxy_agent::model::Family;
+
 use crate::{
     empty_program,
     services::{self, PODS},
@@ -27,7 +29,7 @@ impl Proxies {
     pub(in crate::datapath) fn portal(nodes: [&Host; 2], count: u32) -> Result<Self> {
         let scratch = Scratch::create()?;
         let manifests = Manifests::new(scratch.manifests());
-        services::write(&manifests, count)?;
+        services::write(&manifests, count, &[Family::V4])?;
         let start = |node| Agent::start_with(node, &scratch, &["--cluster-cidr", PODS]);
         Ok(Self::Portal {
             agents: nodes.into_iter().map(start).collect::<Result<_>>()?,
@@ -48,7 +50,7 @@ impl Proxies {
     /// Gives the agents so many Services.
     pub(in crate::datapath) fn grow(&self, count: u32) -> Result<()> {
         match self {
-            Self::Portal { manifests, .. } => services::write(manifests, count),
+            Self::Portal { manifests, .. } => services::write(manifests, count, &[Family::V4]),
             // It has them from the API server.
             Self::None | Self::Empty(_) | Self::KubeProxy(_) => Ok(()),
         }
@@ -70,7 +72,9 @@ impl Proxies {
                 .iter()
                 .try_for_each(|agent| services::wait_for(agent, usize::try_from(count)?)),
             Self::KubeProxy(proxies) => {
-                let all: Vec<IpAddr> = (0..count).map(services::cluster_ip).collect();
+                let all: Vec<IpAddr> = (0..count)
+                    .map(|index| services::cluster_ip(index, Family::V4))
+                    .collect();
                 proxies.iter_mut().try_for_each(|proxy| proxy.wait_for(&all))
             }
         }

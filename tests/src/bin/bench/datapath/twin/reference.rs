@@ -68,12 +68,9 @@ impl Reference {
 
     /// Creates what is missing to so many Services.
     pub(in crate::datapath) fn grow(&mut self, count: u32) -> Result<()> {
-        fill::fill(
-            self.server.admin(),
-            &[],
-            &(self.count..count),
-            services::documents,
-        )?;
+        fill::fill(self.server.admin(), &[], &(self.count..count), |index| {
+            services::documents(index, Family::V4)
+        })?;
         self.count = count;
         Ok(())
     }
