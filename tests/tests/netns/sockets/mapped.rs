@@ -11,7 +11,7 @@ use harness::{
     traffic::PATIENCE,
     world::{Variant, shared_with_sockets},
 };
-use nix::libc::{AF_INET, IPPROTO_IPV6, IPV6_ADDRFORM, c_int, socklen_t};
+use nix::libc::{AF_INET, IPPROTO_IPV6, IPV6_ADDRFORM, socklen_t};
 use socket2::{Domain, Socket};
 
 use super::{
@@ -87,7 +87,8 @@ fn an_ipv6_socket_that_has_become_an_ipv4_one_has_the_service_for_its_peer_and_i
 
 /// As ipv6(7) has it. No library does.
 fn become_ipv4(socket: &Socket) {
-    let (family, length) = (AF_INET, size_of::<c_int>() as socklen_t);
+    let family = AF_INET;
+    let length = socklen_t::try_from(size_of_val(&family)).unwrap();
     // SAFETY: an open socket, and an option's value that is read while the call lasts.
     let result = unsafe {
         nix::libc::setsockopt(
