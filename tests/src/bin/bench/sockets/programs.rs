@@ -79,8 +79,8 @@ pub(super) fn measure(stage: &Stage, services: u32, slice: Duration) -> Result<V
 }
 
 /// By how many nanoseconds a run may take longer in the largest cluster, of those that it takes in the smallest.
-pub(super) const fn flat(smallest: f64) -> Bound {
-    Bound::AtMost((smallest * FLAT).max(FLAT_AT_LEAST))
+pub(super) fn flat(smallest: f64) -> Bound {
+    Bound::AtMost((smallest * FLAT).max(FLAT_AT_LEAST).round())
 }
 
 /// Whether a row is the time of a program.
