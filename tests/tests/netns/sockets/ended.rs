@@ -11,13 +11,13 @@ use harness::{
 };
 use proxy_agent::model::Family;
 
-use super::{ask, beside, catch, connected, ends};
+use super::{answerer, ask, beside, catch, connected, ends};
 
 for_each_udp!(
     a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again,
     a_socket_that_is_connected_to_another_endpoint_goes_on,
     a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_it_then,
-    a_socket_that_a_service_meets_with_silence_goes_on_waiting,
+    a_socket_that_a_service_meets_with_silence_waits_until_it_is_let_in,
 );
 
 fn a_connected_socket_is_ended_when_its_endpoint_goes_and_connects_again(variant: Variant) {
@@ -82,7 +82,7 @@ fn a_socket_that_was_connected_before_there_was_the_service_is_ended_and_meets_i
     assert_eq!(ask(&again).unwrap().0, two.pods[0].name);
 }
 
-fn a_socket_that_a_service_meets_with_silence_goes_on_waiting(variant: Variant) {
+fn a_socket_that_a_service_meets_with_silence_waits_until_it_is_let_in(variant: Variant) {
     let others = match variant.family {
         Family::V4 => "203.0.113.0/24",
         Family::V6 => "2001:db8::/64",
@@ -109,6 +109,11 @@ fn a_socket_that_a_service_meets_with_silence_goes_on_waiting(variant: Variant) 
     }
     waiting.send(b"who\n").unwrap();
     assert_eq!(outside.served(), 0);
+
+    service.service.spec.clear();
+    service.set_endpoints(&[pods[1]]).unwrap();
+    ends(&waiting);
+    assert_eq!(answerer(variant, &one.host, target), pods[1].name);
 }
 
 #[test]
