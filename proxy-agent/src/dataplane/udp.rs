@@ -13,8 +13,8 @@ use crate::model::{Desired, Family, Frontend, FrontendAddress, FrontendKey, Prot
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     addresses: BTreeMap<SocketAddr, Served>,
-    /// By port alone, on whichever address.
-    node_ports: BTreeMap<u16, Served>,
+    /// By port alone, on whichever address of the family.
+    node_ports: BTreeMap<(Family, u16), Served>,
 }
 
 /// Where flows to one frontend may go.
@@ -26,32 +26,30 @@ struct Served {
 }
 
 impl Wanted {
-    pub(super) fn of(desired: &Desired, family: Family) -> Self {
-        Self::of_frontends(desired, family, desired.frontends.iter())
+    pub(super) fn of(desired: &Desired) -> Self {
+        Self::of_frontends(desired, desired.frontends.iter())
     }
 
     /// To these frontends alone.
-    pub(super) fn of_those(desired: &Desired, family: Family, keys: &BTreeSet<FrontendKey>) -> Self {
+    pub(super) fn of_those(desired: &Desired, keys: &BTreeSet<FrontendKey>) -> Self {
         let frontends = keys.iter();
         let known = frontends.filter_map(|key| Some((key, desired.frontends.get(key)?)));
-        Self::of_frontends(desired, family, known)
+        Self::of_frontends(desired, known)
     }
 
     fn of_frontends<'d>(
         desired: &Desired,
-        family: Family,
         frontends: impl Iterator<Item = (&'d FrontendKey, &'d Frontend)>,
     ) -> Self {
         let mut wanted = Self::default();
-        let of_family = |key: &FrontendKey| key.protocol == Protocol::Udp && key.address.family() == family;
-        for (key, frontend) in frontends.filter(|(key, _)| of_family(key)) {
-            let served = Served::of(desired, family, frontend);
+        for (key, frontend) in frontends.filter(|(key, _)| key.protocol == Protocol::Udp) {
+            let served = Served::of(desired, key.address.family(), frontend);
             match key.address {
                 FrontendAddress::Ip(address) => {
                     wanted.addresses.insert((address, key.port).into(), served);
                 }
-                FrontendAddress::AnyNode(_) => {
-                    wanted.node_ports.insert(key.port, served);
+                FrontendAddress::AnyNode(family) => {
+                    wanted.node_ports.insert((family, key.port), served);
                 }
             }
         }
@@ -62,12 +60,15 @@ impl Wanted {
         self.addresses.contains_key(&address)
     }
 
-    pub(super) fn has_node_port(&self, port: u16) -> bool {
-        self.node_ports.contains_key(&port)
+    pub(super) fn has_node_port(&self, at: SocketAddr) -> bool {
+        self.node_ports.contains_key(&node_port(at))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.node_ports.is_empty()
+    /// Whether there are none of a family.
+    pub(super) fn has_none_of(&self, family: Family) -> bool {
+        let mut families = self.addresses.keys().map(|address| Family::of(address.ip()));
+        let mut of_node_ports = self.node_ports.keys().map(|(family, _)| *family);
+        families.all(|other| other != family) && of_node_ports.all(|other| other != family)
     }
 
     /// Whether a flow is to a Service, and answered by none of its endpoints.
@@ -84,8 +85,12 @@ impl Wanted {
 
     fn at(&self, destination: SocketAddr) -> Option<&Served> {
         let by_address = self.addresses.get(&destination);
-        by_address.or_else(|| self.node_ports.get(&destination.port()))
+        by_address.or_else(|| self.node_ports.get(&node_port(destination)))
     }
+}
+
+const fn node_port(at: SocketAddr) -> (Family, u16) {
+    (Family::of(at.ip()), at.port())
 }
 
 impl Served {
@@ -135,7 +140,7 @@ mod tests {
                 ("10.96.0.11:53".parse().unwrap(), served(&[])),
             ]
             .into(),
-            node_ports: [(30_053, served(&["10.1.0.2:5353"]))].into(),
+            node_ports: [((Family::V4, 30_053), served(&["10.1.0.2:5353"]))].into(),
         };
         for (destination, answerer, is_misled) in [
             ("10.96.0.10:53", "10.1.0.3:5353", false),
@@ -146,6 +151,7 @@ mod tests {
             ("10.96.0.10:54", "10.1.0.4:5353", false),
             ("192.168.0.2:30053", "10.1.0.2:5353", false),
             ("192.168.0.2:30053", "10.1.0.3:5353", true),
+            ("[fd00::2]:30053", "[fd00::3]:5353", false),
             ("8.8.8.8:53", "8.8.8.8:53", false),
         ] {
             let flow = [destination, answerer].map(|end| end.parse().unwrap());
@@ -189,7 +195,7 @@ mod tests {
                 frontends: [(key, frontend)].into(),
                 ..Desired::default()
             };
-            let wanted = Wanted::of(&desired, Family::V4);
+            let wanted = Wanted::of(&desired);
             wanted.is_unheard([192, 168, 0, 2].into(), "10.96.0.10:53".parse().unwrap())
         };
         for (endpoints, when_empty, ranges, expected) in [

@@ -132,8 +132,7 @@ impl fmt::Display for FrontendKey {
         match address {
             FrontendAddress::Ip(IpAddr::V4(address)) => write!(f, "{address}:{port}/{protocol}"),
             FrontendAddress::Ip(IpAddr::V6(address)) => write!(f, "[{address}]:{port}/{protocol}"),
-            FrontendAddress::AnyNode(Family::V4) => write!(f, "IPv4 node port {port}/{protocol}"),
-            FrontendAddress::AnyNode(Family::V6) => write!(f, "IPv6 node port {port}/{protocol}"),
+            FrontendAddress::AnyNode(family) => write!(f, "{family} node port {port}/{protocol}"),
         }
     }
 }

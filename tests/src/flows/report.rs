@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use proxy_agent::model::Family;
-
 use super::{Client, Flow, Outcome, VARIANTS};
 use crate::world::Variant;
 
@@ -74,10 +72,7 @@ impl Report {
         if is_right {
             return;
         }
-        let family = match variant.family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        };
+        let family = variant.family;
         self.faults.push(format!(
             "{} ({} → {}, {}), {family} {}, {}: expected {}; got {seen}",
             flow.place,

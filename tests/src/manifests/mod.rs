@@ -191,10 +191,6 @@ spec:
     }
 
     fn slice_document(&self, family: Family) -> String {
-        let address_type = match family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        };
         let mut yaml = format!(
             "apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -203,13 +199,13 @@ metadata:
   namespace: default
   labels:
     kubernetes.io/service-name: {name}
-addressType: {address_type}
+addressType: {family}
 ports:
   - name: {}
     protocol: {}
     port: {}
 endpoints:",
-            address_type.to_lowercase(),
+            family.to_string().to_lowercase(),
             self.port_name,
             self.protocol,
             self.target_port,

@@ -107,10 +107,10 @@ impl Drain {
     /// Ends UDP flows to endpoints that their Service does not have any more: the next datagram meets the rules. And so do the sockets of
     /// the node that were connected to such. Warns once of what cannot be done.
     pub fn end_misled(&mut self, desired: &Desired) {
-        let [v4, v6] = [Family::V4, Family::V6].map(|family| Wanted::of(desired, family));
-        end_misled(&mut self.v4, &v4);
-        end_misled(&mut self.v6, &v6);
-        let ended = end_known(&self.pins, &[(Family::V4, v4), (Family::V6, v6)].into());
+        let wanted = Wanted::of(desired);
+        end_misled(&mut self.v4, &wanted);
+        end_misled(&mut self.v6, &wanted);
+        let ended = end_known(&self.pins, &wanted);
         self.complaint.about(ended);
     }
 

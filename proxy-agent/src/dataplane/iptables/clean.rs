@@ -17,9 +17,9 @@ use crate::{
 /// When the table cannot be read, or an entry not deleted.
 pub(super) fn clean(desired: &Desired) -> Result<usize, ConntrackError> {
     let mut deleted = 0;
+    let wanted = Wanted::of(desired);
     for family in Family::ALL {
-        let wanted = Wanted::of(desired, family);
-        if wanted.is_empty() {
+        if wanted.has_none_of(family) {
             continue;
         }
         let table = Table::open(family)?;

@@ -99,10 +99,7 @@ pub(crate) fn wait_for(agent: &Agent, count: usize) -> Result<()> {
 
 /// The Service of a family and its slice. One endpoint each; nothing is at those of the ones that are not measured.
 pub(crate) fn documents(index: u32, family: Family) -> [Value; 2] {
-    let (name, kind) = match family {
-        Family::V4 => (format!("service-{index}"), "IPv4"),
-        Family::V6 => (format!("service-{index}-ipv6"), "IPv6"),
-    };
+    let name = format!("service-{index}-{family}").to_lowercase();
     let (address, port, node) = match index {
         MEASURED.. => (numbered(NOBODY, index, family), 8080, "node3"),
         0..TO_EACH => (numbered(BESIDE, 0, family), target_port(index), "node1"),
@@ -121,7 +118,7 @@ pub(crate) fn documents(index: u32, family: Family) -> [Value; 2] {
             },
         }),
         json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": kind,
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family.to_string(),
             "metadata": {
                 "namespace": "default", "name": name, "labels": {"kubernetes.io/service-name": name},
             },

@@ -148,11 +148,7 @@ impl Row for ServiceRow {
     fn cells(&self) -> Vec<String> {
         let address = match self.address.parse::<IpAddr>() {
             Ok(address) => SocketAddr::new(address, self.port).to_string(),
-            Err(_) => format!(
-                "*:{} ({})",
-                self.port,
-                if self.family == Family::V4 { "IPv4" } else { "IPv6" }
-            ),
+            Err(_) => format!("*:{} ({})", self.port, self.family),
         };
         let endpoints = if self.endpoints.is_empty() {
             format!("none: {}", self.when_empty)

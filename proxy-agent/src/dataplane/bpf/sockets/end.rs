@@ -1,10 +1,7 @@
 //! Ending UDP sockets of the node whose datagrams go to an endpoint which is gone, or past a Service: their process is told by an error
 //! and connects again. What is sent by an unconnected socket finds another endpoint by itself, and TCP connections are never ended.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use anyhow::{Context as _, Result};
 use proxy_common::UDP;
@@ -52,20 +49,19 @@ impl Misled {
         if keys.is_empty() {
             return;
         }
-        let wanted = |family| Wanted::of_those(desired, family, &keys);
-        let wanted = Family::ALL.map(|family| (family, wanted(family))).into();
+        let wanted = Wanted::of_those(desired, &keys);
         let ended = end(|socket, known| misled(&wanted, socket, known, node), pins);
         self.complaint.about(ended);
     }
 }
 
 /// Ends those that programs have led to an endpoint which is gone, when there may be no programs any more for the others.
-pub(in crate::dataplane::bpf) fn end_known(pins: &PinDir, wanted: &BTreeMap<Family, Wanted>) -> Result<()> {
+pub(in crate::dataplane::bpf) fn end_known(pins: &PinDir, wanted: &Wanted) -> Result<()> {
     end(
         |socket, known| {
             Ok(known
                 .of(socket)?
-                .filter(|led| is_misled(wanted, *led))
+                .filter(|[asked, endpoint]| wanted.is_misled(*asked, *endpoint))
                 .map(|[_, to]| to))
         },
         pins,
@@ -106,42 +102,29 @@ fn end(
 
 /// Where its datagrams go, if that is nobody who serves.
 fn misled(
-    wanted: &BTreeMap<Family, Wanted>,
+    wanted: &Wanted,
     socket: &UdpSocket,
     known: &KnownSockets,
     node: &NodeMaps,
 ) -> Result<Option<SocketAddr>> {
-    let led = match known.of(socket)? {
+    let [asked, endpoint] = match known.of(socket)? {
         Some(led) => led,
         None if is_asked(wanted, socket.peer, node) => [socket.peer, by_rules(socket)?],
         None => return Ok(None),
     };
     // Connecting again would lead it nowhere else.
-    let waits = led[0] == led[1] && is_unheard(wanted, socket);
-    Ok(Some(led[1]).filter(|_| !waits && is_misled(wanted, led)))
-}
-
-fn is_unheard(wanted: &BTreeMap<Family, Wanted>, socket: &UdpSocket) -> bool {
-    let wanted = wanted.get(&Family::of(socket.peer.ip()));
-    wanted.is_some_and(|wanted| wanted.is_unheard(socket.source.ip(), socket.peer))
-}
-
-fn is_misled(wanted: &BTreeMap<Family, Wanted>, [asked, endpoint]: [SocketAddr; 2]) -> bool {
-    let wanted = wanted.get(&Family::of(asked.ip()));
-    wanted.is_some_and(|wanted| wanted.is_misled(asked, endpoint))
+    let waits = asked == endpoint && wanted.is_unheard(socket.source.ip(), asked);
+    Ok(Some(endpoint).filter(|_| !waits && wanted.is_misled(asked, endpoint)))
 }
 
 /// Whether a socket that no program has led, because there were none when it was connected, or not this Service, is with a Service. What
 /// is an address of the node besides may be a listener's.
-fn is_asked(wanted: &BTreeMap<Family, Wanted>, peer: SocketAddr, node: &NodeMaps) -> bool {
-    let wanted = wanted.get(&Family::of(peer.ip()));
-    wanted.is_some_and(|wanted| {
-        if node.is_local(peer.ip()) {
-            node.serves_node_ports(peer.ip()) && wanted.has_node_port(peer.port())
-        } else {
-            wanted.has_address(peer)
-        }
-    })
+fn is_asked(wanted: &Wanted, peer: SocketAddr, node: &NodeMaps) -> bool {
+    if node.is_local(peer.ip()) {
+        node.serves_node_ports(peer.ip()) && wanted.has_node_port(peer)
+    } else {
+        wanted.has_address(peer)
+    }
 }
 
 /// Where netfilter leads it, by rules that were there before the programs; else nobody does.

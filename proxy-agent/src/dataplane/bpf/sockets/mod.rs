@@ -27,7 +27,9 @@ pub(super) use self::{
     known::{KnownSockets, ends},
 };
 use super::object::PinDir;
-use crate::explain::explain;
+use crate::explain::Complaint;
+
+const UNCAUGHT: &str = "sockets are not translated, so the node's own processes reach no Service, and pods' connections are translated packet by packet";
 
 /// Whether sockets are caught, and what was said about it.
 #[derive(Debug)]
@@ -35,18 +37,18 @@ pub struct Sockets {
     wanted: Option<PathBuf>,
     /// And whether that had an effect.
     attached: Option<(CgroupRoot, bool)>,
-    complaint: Option<String>,
+    complaint: Complaint,
     caught: watch::Sender<Option<CgroupRoot>>,
 }
 
 impl Sockets {
     /// At this cgroup, else at the root of the hierarchy. Attaches nothing yet. `caught` is told where sockets are known to be caught.
     #[must_use]
-    pub const fn new(wanted: Option<PathBuf>, caught: watch::Sender<Option<CgroupRoot>>) -> Self {
+    pub fn new(wanted: Option<PathBuf>, caught: watch::Sender<Option<CgroupRoot>>) -> Self {
         Self {
             wanted,
             attached: None,
-            complaint: None,
+            complaint: Complaint::default(),
             caught,
         }
     }
@@ -61,28 +63,16 @@ impl Sockets {
     ///
     /// The first time all programs are attached, beside those of an earlier run, which go then: no socket meets none.
     pub fn attend(&mut self, object: &mut Ebpf, pins: &PinDir) -> Cookie {
-        let (root, netns, complaint) = match self.catch(object, pins) {
-            Ok((root, netns)) => (Some(root), netns, None),
-            Err(error) => (None, Cookie::NONE, Some(explain(&error))),
+        let (root, netns, caught) = match self.catch(object, pins) {
+            Ok((root, netns)) => (Some(root), netns, Ok(())),
+            Err(error) => (None, Cookie::NONE, Err(error.context(UNCAUGHT))),
         };
-        self.complain(complaint);
+        self.complaint.about(caught);
         self.caught.send_if_modified(|known| {
             let before = mem::replace(known, root);
             before != *known
         });
         netns
-    }
-
-    /// Once of each reason.
-    fn complain(&mut self, complaint: Option<String>) {
-        if let Some(why) = &complaint
-            && self.complaint != complaint
-        {
-            tracing::warn!(
-                "sockets are not translated, so the node's own processes reach no Service, and pods' connections are translated packet by packet: {why}"
-            );
-        }
-        self.complaint = complaint;
     }
 
     fn catch(&mut self, object: &mut Ebpf, pins: &PinDir) -> Result<(CgroupRoot, Cookie)> {

@@ -12,7 +12,6 @@ pub(crate) mod worker;
 
 use anyhow::Result;
 use harness::signals;
-use proxy_agent::model::Family;
 
 use crate::{
     figures::{Figure, Figures},
@@ -81,11 +80,4 @@ pub(crate) fn run(quick: bool) -> Result<Figures> {
 
 fn row(what: &str, services: u32, value: f64, unit: &str) -> Figure {
     Figure::new(what, &services.to_string(), value, unit)
-}
-
-const fn label(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use proxy_agent::model::Family;
 
-use super::{Plan, label, row};
+use super::{Plan, row};
 use crate::{
     figures::Figure,
     process::{Worker, in_turn},
@@ -45,7 +45,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Figure>> {
 
 /// Each time in a process of its own, of which the last goes on.
 fn full(family: Family, services: u32, rounds: u32) -> Result<(Worker, Vec<Figure>)> {
-    let of = label(family);
+    let of = family;
     progress(&format!("renderer: all rules of {services} Services, {of}"));
     let (mut times, mut last) = (Vec::new(), None);
     for _ in 0..rounds {
@@ -87,7 +87,7 @@ fn partial(
     let times = in_turn(command, rounds, workers)?;
     let mut rows = Vec::new();
     for ((worker, times), family) in workers.iter_mut().zip(&times).zip(families) {
-        let (of, size) = (label(*family), worker.services);
+        let (of, size) = (*family, worker.services);
         let time = median(times).context("no measurement")?;
         let name = format!("{of}: {what}, as a partial restore text");
         rows.push(row(&name, size, time, "ms").with_p99(p99(times)));

@@ -13,11 +13,7 @@ use aya::{
 };
 use proxy_agent::{dataplane::bpf::object::PinDir, model::Family};
 
-use super::{
-    probes::Asked,
-    stage::Stage,
-    way::{Client, family_name},
-};
+use super::{probes::Asked, stage::Stage, way::Client};
 use crate::{
     empty_program,
     figures::{Bound, Figure},
@@ -89,7 +85,6 @@ pub(super) fn is_time(row: &Figure) -> bool {
 }
 
 fn what(program: &str, family: Family, asked: Asked) -> String {
-    let family = family_name(family);
     let asked = match asked {
         Asked::Hit => "Service",
         Asked::Miss => "no Service",

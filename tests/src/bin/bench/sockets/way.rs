@@ -55,14 +55,6 @@ impl Way {
             Address::Endpoint => "endpoint",
             Address::NoService => "no Service",
         };
-        format!("{client} → {address}, {}", family_name(self.family))
-    }
-}
-
-/// `IPv4` or `IPv6`.
-pub(super) const fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
+        format!("{client} → {address}, {}", self.family)
     }
 }

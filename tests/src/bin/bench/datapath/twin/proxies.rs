@@ -4,7 +4,6 @@ use std::{net::IpAddr, os::fd::OwnedFd};
 
 use anyhow::Result;
 use harness::{agent::Agent, kube_proxy::KubeProxy, manifests::Manifests, scratch::Scratch, topology::Host};
-
 use proxy_agent::model::Family;
 
 use crate::{
