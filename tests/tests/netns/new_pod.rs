@@ -8,8 +8,9 @@ use harness::{
     world::{Variant, shared},
 };
 
-/// From the interface appearing to the first answer, including attempts that time out.
-const LIMIT: Duration = Duration::from_secs(1);
+/// From the interface appearing to the first answer, including attempts that time out. On a machine that others work on, one second
+/// was too little; an agent that did not follow link events would take up to three.
+const LIMIT: Duration = Duration::from_millis(2_500);
 
 #[test]
 fn a_pod_that_appears_reaches_services_at_once_over_ipv4() {
